@@ -1,0 +1,33 @@
+"""What every test may ask for: a private PostgreSQL cluster, and a fresh database in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.throwaway_cluster import Cluster, Database, throwaway_cluster
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_machine() -> Iterator[None]:
+    """Keep PGHOST, PGPASSWORD and their like out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("PG")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of this session (of each worker under pytest-xdist), socket only, gone afterwards."""
+    with throwaway_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    """A fresh database, owned by a fresh role that is no superuser."""
+    with cluster.database() as fresh:
+        yield fresh
