@@ -1,0 +1,149 @@
+"""One way to connect to PostgreSQL: no password in the string, TLS verified by name, errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow
+
+from .errors import MigrationError
+
+Connection = psycopg.Connection[TupleRow]
+
+#: Secrets that libpq would take from the connection string; its argv, logs and diffs are no place for them.
+SECRETS = ("password", "sslpassword", "oauth_client_secret")
+WHERE_IT_BELONGS = (
+    "Take the password out of the connection string and let libpq read it from a file of mode 0600 "
+    "(passfile=..., or a service file) or from the environment variable PGPASSWORD"
+)
+STRICT = "verify-full"
+
+#: What the operator may override; a dead network is noticed within two minutes instead of never.
+DEFAULTS: Mapping[str, str] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "60",
+    "keepalives_interval": "15",
+    "keepalives_count": "4",
+}
+
+#: Part of libpq's or the server's message -> what the operator does about it; the first that matches counts.
+MENDS: tuple[tuple[str, str], ...] = (
+    (
+        "root certificate file",
+        "Put the certificate of the authority that signed the server's into the file that sslrootcert names",
+    ),
+    (
+        "does not match host name",
+        "Connect with a host name that the server's certificate carries, or issue a certificate with this name",
+    ),
+    (
+        "certificate verify failed",
+        "Let sslrootcert name the authority that signed the server's certificate, and see that it has not expired",
+    ),
+    ("host name must be specified", "Give host= beside hostaddr=: the certificate is checked against the name"),
+    ("server does not support SSL", "Set ssl = on and a certificate in the server's postgresql.conf"),
+    (
+        "password authentication failed",
+        "Check the user and the password that libpq reads (passfile, service file or PGPASSWORD)",
+    ),
+    (
+        "no password supplied",
+        "Give libpq a password: passfile= with a line for this host, port, database and user, or PGPASSWORD",
+    ),
+    ("no pg_hba.conf entry", "Add a hostssl line for this address, database and user to the server's pg_hba.conf"),
+    ("pg_hba.conf rejects", "Take the reject line for this address, database and user out of the server's pg_hba.conf"),
+    ("Peer authentication failed", "Connect as the system's user of the same name, or over TCP with a password"),
+    ("too many connections", "End idle sessions, or raise the limit of the role, the database or the server"),
+    ("too many clients", "End idle sessions, or raise max_connections"),
+    ("remaining connection slots", "End idle sessions, or raise max_connections"),
+    ("permission denied for database", "Grant CONNECT on the database to this role"),
+    ("is not permitted to log in", "Use a role with LOGIN"),
+    ("database system is starting up", "Wait until the server has started, and run again"),
+    ("Connection refused", "Start the server, or correct host and port; see listen_addresses for another machine"),
+    ("No such file or directory", "Start the server, or let host name the folder of its socket"),
+    ("timeout expired", "See that the host is up and that no firewall drops the port, or raise connect_timeout"),
+    ("could not translate host name", "Correct the host's name, or its entry in DNS or /etc/hosts"),
+    ("failed to resolve host", "Correct the host's name, or its entry in DNS or /etc/hosts"),
+    ("No route to host", "Correct the host, or the network between here and there"),
+    ("not found", "Correct service=, or let PGSERVICEFILE name the file that has it"),
+    ("does not exist", "Create the database and the role first, or correct dbname and user"),
+)
+GENERAL_MEND = "Check the connection string, the server's log and its pg_hba.conf"
+
+
+def connect(conninfo: str, application_name: str) -> Connection:
+    """Open a connection in autocommit mode.
+
+    Args:
+        conninfo: A libpq connection string or URI without a secret; what it leaves out comes from libpq's own
+            places (PG* variables, service file, password file). It may be empty.
+        application_name: How the session shows itself in ``pg_stat_activity``.
+
+    Returns:
+        The connection. Over TCP the server's certificate was verified, name included.
+
+    Raises:
+        MigrationError: The string holds a secret, is malformed or weakens TLS; or there is no connection.
+    """
+    parameters = parse_conninfo(conninfo)
+    # libpq ignores sslmode on a Unix socket, so that it can be set without knowing what a service file says.
+    parameters |= {"sslmode": STRICT, "gssencmode": "disable", "client_encoding": "utf8"}
+    parameters["application_name"] = application_name
+    try:
+        return psycopg.connect("", autocommit=True, **{**DEFAULTS, **parameters})  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        raise _refusal(error, parameters) from None
+
+
+def parse_conninfo(conninfo: str) -> dict[str, str]:
+    """Return the string's parameters, refusing secrets and weak TLS.
+
+    Args:
+        conninfo: A libpq connection string or URI.
+
+    Returns:
+        The parameters that the string itself gives.
+
+    Raises:
+        MigrationError: See ``connect``. No message repeats any part of a malformed string: it may be the password.
+    """
+    try:
+        parameters = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+    except psycopg.Error:
+        raise MigrationError(
+            "the target is no libpq connection string",
+            "Write it as 'host=db1.example.org dbname=app user=owner' or as postgresql://owner@db1.example.org/app",
+        ) from None
+    if held := [name for name in SECRETS if parameters.get(name)]:
+        raise MigrationError(f"the target's connection string holds a secret ({', '.join(held)})", WHERE_IT_BELONGS)
+    sslmode = parameters.get("sslmode", STRICT)
+    if sslmode != STRICT and not _is_socket(parameters):
+        raise MigrationError(
+            f"the target's connection string says sslmode={sslmode}, which does not prove who answers",
+            f"Leave sslmode out or say sslmode={STRICT}; sslrootcert= names the authority's certificate",
+        )
+    return parameters
+
+
+def _is_socket(parameters: Mapping[str, str]) -> bool:
+    """Tell whether every host is a socket's folder, or an abstract socket (@); a service file may name others."""
+    if "hostaddr" in parameters or "service" in parameters:
+        return False
+    hosts = (parameters.get("host") or _default("host") or "/").split(",")
+    return all(host.startswith(("/", "@")) for host in hosts)
+
+
+def _default(name: str) -> str:
+    defaults = {option.keyword: option.val for option in pq.Conninfo.get_defaults()}
+    return (defaults.get(name.encode()) or b"").decode()
+
+
+def _refusal(error: psycopg.Error, parameters: Mapping[str, str]) -> MigrationError:
+    message = " ".join(str(error).split())
+    mend = next((mend for fragment, mend in MENDS if fragment.lower() in message.lower()), GENERAL_MEND)
+    named = [name for name in ("service", "host", "hostaddr", "port", "dbname", "user") if name in parameters]
+    target = " ".join(f"{name} {parameters[name]!r}" for name in named) or "libpq's defaults"
+    return MigrationError(f"cannot connect to PostgreSQL ({target}): {message}", mend)
