@@ -40,14 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("path", metavar="OUT.sqlite", type=Path)
     parser.add_argument("--rows", type=int, default=50_000, help="over the twelve tables, exactly (default: 50000)")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same file (default: 1)")
-    parser.add_argument("--like", type=Form, choices=list(Form), default=Form.DEPLOYED, help="default: deployed")
+    parser.add_argument("--like", choices=[form.value for form in Form], default="deployed", help="default: deployed")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file and its side files")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a polite kill removes the temporary file too
     try:
-        order = Order(given.path, given.rows, given.seed, given.like, given.overwrite)
+        order = Order(given.path, given.rows, given.seed, Form(given.like), given.overwrite)
         outcome = write_source(order, Ticker(sys.stderr, quiet=given.quiet))
     except MigrationError as error:
         print(f"error: {error}", file=sys.stderr)

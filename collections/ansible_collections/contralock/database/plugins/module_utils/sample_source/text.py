@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle, zip_longest
 
 from .chance import Chance
 
@@ -37,7 +38,8 @@ AWKWARD: dict[str, tuple[str, ...]] = {
     "markup": ("<b>bold</b> &amp; <script>alert(1)</script>", "a,b;c|d\te", "=1+1"),
     "long": ("0123456789 äöü 合同 🚀 " * 900,),
 }
-SHARE_AWKWARD = 0.03
+_SHARE_AWKWARD = 0.03
+_SHARE_AWKWARD_IN_JSON = 0.08
 
 FIRST_NAMES = tuple(
     "Ada Müşerref José Chloé Björn Zoë Sinéad Ngọc Дмитрий محمد Ωmega 李 O'Neil Héloïse-2 🙂Smile Ayşe Jürgen Łukasz"
@@ -75,9 +77,12 @@ class Prose:
         self._passages = [self._words(2, 32) for _ in range(_POOL)]
         # Escaping goes character by character, so escaped pieces may be joined as well as raw ones.
         self._escaped = [escaped(piece) for piece in self._phrases]
-        self._long_awkward = [text for texts in AWKWARD.values() for text in texts]
-        self._short_awkward = [text for text in self._long_awkward if len(text) <= 200]
-        self._escaped_awkward = [escaped(text) for text in self._short_awkward]
+        # In turn instead of at random: small samples have all kinds, too.
+        kinds = [text for texts in zip_longest(*AWKWARD.values()) for text in texts if text is not None]
+        short = [text for text in kinds if len(text) <= 200]
+        self._next_awkward = cycle(kinds).__next__
+        self._next_short = cycle(short).__next__
+        self._next_escaped = cycle([escaped(text) for text in short]).__next__
 
     def _words(self, least: int, most: int) -> str:
         return " ".join(self._chance.pick(_WORDS) for _ in range(least + self._chance.below(most - least + 1)))
@@ -85,20 +90,20 @@ class Prose:
     def line(self) -> str:
         """Draw a text for a VARCHAR(255): never empty, at most 255 code points."""
         chance = self._chance
-        if chance.random() < SHARE_AWKWARD:
-            return chance.pick(self._short_awkward)
+        if chance.random() < _SHARE_AWKWARD:
+            return self._next_short()
         return f"{chance.pick(self._phrases)} {chance.pick(self._phrases)}"
 
     def passage(self) -> str:
         """Draw a text for a TEXT column: never empty, some 200 characters, seldom 20,000."""
         chance = self._chance
-        if chance.random() < SHARE_AWKWARD:
-            return chance.pick(self._long_awkward)
+        if chance.random() < _SHARE_AWKWARD:
+            return self._next_awkward()
         return chance.pick(self._passages) + chance.pick(_JOINTS) + chance.pick(self._passages)
 
     def json_line(self) -> str:
         """Draw a text such as ``line`` gives, escaped for the inside of a JSON string."""
         chance = self._chance
-        if chance.random() < SHARE_AWKWARD:
-            return chance.pick(self._escaped_awkward)
+        if chance.random() < _SHARE_AWKWARD_IN_JSON:
+            return self._next_escaped()
         return f"{chance.pick(self._escaped)} {chance.pick(self._escaped)}"
