@@ -15,11 +15,19 @@ from ansible_collections.contralock.database.plugins.module_utils.profile import
     Default,
     EmptyTextAsNull,
     Mapping,
+    Quarantine,
     TableMapping,
     load_profile,
 )
 
-from tests.integration.profile.contralock_target import COLUMNS, COLUMNS_QUERY, DEFAULTS, PROFILE, Connection
+from tests.integration.profile.contralock_target import (
+    COLUMNS,
+    COLUMNS_QUERY,
+    DEFAULTS,
+    FOREIGN_KEYS,
+    PROFILE,
+    Connection,
+)
 
 MAPPING = load_profile(PROFILE).mapping
 
@@ -88,7 +96,13 @@ def ill_suited(mapping: Mapping, catalog: Catalog) -> list[tuple[str, str, str]]
     ]
 
 
-CHECKS = [unknown_columns, unruled_json, open_secrets, unfillable, ill_suited]
+def endangering_quarantines(mapping: Mapping, _: Catalog) -> list[tuple[str, str]]:
+    """Quarantines that would take a row away from the rows that refer to it."""
+    referred_to = {key.partition(">")[2] for key in FOREIGN_KEYS.split()}
+    return [key for key, exceptions in entries(mapping) if key[0] in referred_to and Quarantine() in exceptions.rules]
+
+
+CHECKS = [endangering_quarantines, unknown_columns, unruled_json, open_secrets, unfillable, ill_suited]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -108,6 +122,12 @@ def changed(table: str, column: str, entry: ColumnMapping) -> Mapping:
         (unknown_columns, ("people", "id"), ColumnMapping(sensitive=True), [("people", "id")]),
         (unruled_json, ("disputes", "appeal"), ColumnMapping(), [("disputes", "appeal")]),
         (open_secrets, ("users", "backup_codes"), ColumnMapping(), [("users", "backup_codes")]),
+        (
+            endangering_quarantines,
+            ("users", "email"),
+            ColumnMapping(rules=(Quarantine(),)),
+            [("users", "email")],
+        ),
         (unfillable, ("users", "email"), ColumnMapping(may_be_absent=True), [("users", "email")]),
         (
             ill_suited,

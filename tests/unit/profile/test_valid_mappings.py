@@ -49,6 +49,7 @@ tables:
         rules:
           - default: {value: {a: [1, 2.5, true]}, when: is_not_json}
           - default: {value: {}, when: is_null}
+  people: {columns: {old_id: {source: _id}}}
 left_behind:
   tables: {SequelizeMeta: Replaced by the schema changes}
   columns: {users: {oldScore: Computed anew each night}}
@@ -102,6 +103,7 @@ def test_names_go_by_entry_then_renames_then_rule(load: Load) -> None:
         "lastName": "last_name",
         "status": "state",
     }
+    assert mapping.target_columns("people", ["_id", "firstName"]) == {"_id": "old_id", "firstName": "first_name"}
 
 
 @pytest.mark.parametrize(
