@@ -58,13 +58,14 @@ class Cluster:
 
     folder: Path
     binaries: Path
+    port: int = 5432
 
     @property
     def data(self) -> Path:
         return self.folder / "data"
 
     def conninfo(self, dbname: str = "postgres", user: str = SUPERUSER) -> str:
-        return make_conninfo(host=str(self.folder), port=5432, dbname=dbname, user=user)
+        return make_conninfo(host=str(self.folder), port=self.port, dbname=dbname, user=user)
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Database]:
@@ -98,20 +99,25 @@ def find_binaries() -> Path:
 
 @contextlib.contextmanager
 def throwaway_cluster(
-    settings: Mapping[str, str] | None = None, access_rules: Sequence[str] = ACCESS_RULES
+    settings: Mapping[str, str] | None = None,
+    access_rules: Sequence[str] = ACCESS_RULES,
+    files: Mapping[str, str] | None = None,
 ) -> Iterator[Cluster]:
     """Run a private cluster for the length of the block.
 
     Args:
         settings: Lines of postgresql.conf over ``SETTINGS``; relative file names start in the data folder.
         access_rules: The lines of pg_hba.conf.
+        files: Name -> text of further files in the data folder, such as a key; only the server can read them.
     """
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
-        cluster = Cluster(folder, find_binaries())
+        cluster = Cluster(folder, find_binaries(), int((settings or {}).get("port", 5432)))
         if os.geteuid() == 0:
             shutil.chown(folder, SUPERUSER, SUPERUSER)
         _create(cluster, {**SETTINGS, **(settings or {})}, access_rules)
+        for name, text in (files or {}).items():
+            _write_private(cluster.data / name, text)
         with _running(cluster):
             yield cluster
     finally:
@@ -140,6 +146,13 @@ def _create(cluster: Cluster, settings: Mapping[str, str], access_rules: Sequenc
     with (cluster.data / "postgresql.conf").open("a") as file:
         file.writelines([*lines, f"unix_socket_directories = '{cluster.folder}'\n"])
     (cluster.data / "pg_hba.conf").write_text("\n".join(access_rules) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    owner = path.parent.stat()
+    os.chown(path, owner.st_uid, owner.st_gid)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
-from os.path import commonprefix
+from itertools import chain, takewhile
 from typing import Protocol, TypeVar
 
 from psycopg.rows import class_row
@@ -286,7 +285,7 @@ def _change(before: str | None, after: str | None) -> str:
     if before is None:
         return f"new, is {_shown(after)}"
     # Two long texts (a function's) may begin alike: show them from shortly before the place where they part.
-    common = len(commonprefix([before, after]))
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
     start = max(0, common - SHOWN_CHARACTERS // 2) if max(len(before), len(after)) > SHOWN_CHARACTERS else 0
     return f"was {_shown(before, start)}, is now {_shown(after, start)}"
 

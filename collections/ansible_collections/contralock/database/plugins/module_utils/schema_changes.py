@@ -84,7 +84,7 @@ def ask(connection: Connection, request: Request) -> Report:
         MigrationError: A run would refuse.
     """
     with _refusals("reading the schema"):
-        plan = _plan(connection, request)
+        plan = _read_plan(connection, request)
     return Report(pending=[step.name for step in plan.steps], version=plan.version, diff=_sql_of(plan, request.state))
 
 
@@ -101,7 +101,7 @@ def perform(connection: Connection, request: Request, tell: Callable[[str], None
             nothing behind; the steps before it stay, and are named in the message and in ``details``.
     """
     with _refusals("the run of schema changes"), one_runner(connection, request.lock_wait):
-        plan = _plan(connection, request)
+        plan = _read_plan(connection, request)
         report = Report(version=plan.version, diff=_sql_of(plan, request.state))
         deed, done, said = {
             "present": (_apply, report.applied, "applied"),
@@ -153,6 +153,14 @@ def changes_to_revert(changes: Sequence[Change], records: Sequence[Record], to: 
         stays = names.index(last.name) + 1
     files = {change.name: change for change in changes}
     return [files[name] for name in reversed(names[stays:])]
+
+
+def _read_plan(connection: Connection, request: Request) -> Plan:
+    """Plan from one view of the database, in a transaction that the server keeps from writing."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        prepare_transaction(connection, request.schema, request.lock_wait)
+        return _plan(connection, request)
 
 
 def _plan(connection: Connection, request: Request) -> Plan:

@@ -1,0 +1,223 @@
+"""Connections are verified or refused, and every refusal says what to do and no secret."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from psycopg.conninfo import make_conninfo
+
+from tests.throwaway_cluster import PASSWORD_ROLE, Cluster, Database, throwaway_cluster
+
+SECRET = "s3cret-Pa55word"
+CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that wants TLS and a password; its certificate is for ``localhost``."""
+
+    port: int
+    authority: Path
+    other_authority: Path
+    passfile: Path
+
+    def conninfo(self, **changes: str) -> str:
+        parameters = {
+            "host": "localhost",
+            "port": str(self.port),
+            "dbname": "postgres",
+            "user": "reader",
+            "sslrootcert": str(self.authority),
+            "passfile": str(self.passfile),
+        }
+        return make_conninfo(**{**parameters, **changes})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def certificate(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
+    key, file = folder / f"{name}.key", folder / f"{name}.crt"
+    command = ["openssl", "req", "-x509", *CURVE, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(file)]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    return key, file
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("tls")
+    ca_key, ca = certificate(folder, "ca")
+    other = certificate(folder, "other")[1]
+    signed = ["-CA", str(ca), "-CAkey", str(ca_key), "-addext", "subjectAltName=DNS:localhost"]
+    key, file = certificate(folder, "localhost", *signed)
+    port = free_port()
+    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "ssl": "on", "password_encryption": "scram-sha-256"}
+    rules = ["local all postgres trust", "host rejected all all reject", "hostssl all reader,limited all scram-sha-256"]
+    files = {"server.crt": file.read_text(), "server.key": key.read_text()}
+    passfile = folder / "pgpass"
+    passfile.touch(mode=0o600)
+    passfile.write_text(f"*:*:*:reader:{SECRET}\n*:*:*:limited:{SECRET}\n")
+    with throwaway_cluster(settings, rules, files) as cluster:
+        with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE reader LOGIN PASSWORD '{SECRET}'")
+            connection.execute(f"CREATE ROLE limited LOGIN CONNECTION LIMIT 0 PASSWORD '{SECRET}'")
+            connection.execute("CREATE DATABASE rejected")
+        yield Server(port, ca, other, passfile)
+
+
+def refused(conninfo: str) -> str:
+    with pytest.raises(MigrationError) as refusal:
+        connect(conninfo, "test").close()
+    assert refusal.value.mend
+    assert refusal.value.__cause__ is None
+    assert SECRET not in str(refusal.value)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("changes", [{}, {"sslmode": "verify-full"}])
+def test_tls_is_verified_without_being_asked_for(server: Server, changes: dict[str, str]) -> None:
+    with connect(server.conninfo(**changes), "a test of TLS") as connection:
+        seen = "SELECT ssl, application_name FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+        assert connection.execute(f"{seen} WHERE pid = pg_backend_pid()").fetchone() == (True, "a test of TLS")
+        assert connection.autocommit
+        assert connection.info.get_parameters()["sslmode"] == "verify-full"
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require", "verify-ca"])
+def test_weak_tls_is_refused_before_anything_is_sent(server: Server, mode: str) -> None:
+    assert f"sslmode={mode}, which does not prove who answers" in refused(server.conninfo(sslmode=mode))
+    assert "sslmode" in refused(f"service=x sslmode={mode}")
+    assert "sslmode" in refused(f"hostaddr=127.0.0.1 host=/tmp sslmode={mode}")
+    assert "sslmode" in refused(f"host=/tmp,localhost sslmode={mode}")
+    assert "sslmode" in refused(f"postgresql://reader@localhost/x?sslmode={mode}")
+
+
+def test_the_environment_cannot_weaken_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    monkeypatch.setenv("PGHOST", "localhost")
+    with connect(server.conninfo(), "test") as connection:
+        assert connection.pgconn.ssl_in_use
+    assert "sslmode" in refused("sslmode=prefer")
+
+
+def test_a_service_file_cannot_weaken_tls(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = server.conninfo(sslmode="disable").replace("'", "").split()
+    (tmp_path / "services").write_text("\n".join(["[ours]", *lines]) + "\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    with connect("service=ours", "test") as connection:
+        assert connection.pgconn.ssl_in_use
+        assert connection.info.user == "reader"
+    assert "Correct service=" in refused("service=unknown")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"host": "127.0.0.1"}, ["does not match host name", "Connect with a host name that the server's certificate"]),
+        ({"sslrootcert": "{other}"}, ["certificate verify failed", "Let sslrootcert name the authority"]),
+        ({"sslrootcert": "/nowhere/ca.crt"}, ["root certificate file", "sslrootcert names"]),
+        ({"passfile": "/dev/null"}, ["no password supplied", "passfile="]),
+        ({"user": "limited"}, ["too many connections for role", "End idle sessions"]),
+        ({"dbname": "nowhere"}, ['database "nowhere" does not exist', "Create the database"]),
+        ({"dbname": "rejected"}, ["pg_hba.conf rejects", "Take the reject line"]),
+        ({"user": "stranger"}, ["no pg_hba.conf entry", "Add a hostssl line"]),
+        ({"port": "{free}"}, ["Connection refused", "Start the server"]),
+        ({"host": "nowhere.invalid"}, ["nowhere.invalid", "Correct the host's name"]),
+    ],
+)
+def test_each_failure_has_its_mend(server: Server, changes: dict[str, str], words: list[str]) -> None:
+    known = {"{other}": str(server.other_authority), "{free}": str(free_port())}
+    message = refused(server.conninfo(**{name: known.get(value, value) for name, value in changes.items()}))
+    for word in words:
+        assert word in message
+
+
+def test_a_wrong_password_is_not_repeated(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", wrong := "wr0ng-Pa55word")
+    message = refused(server.conninfo(passfile=str(tmp_path / "none")))
+    assert "password authentication failed" in message
+    assert "Check the user and the password" in message
+    assert wrong not in message
+
+
+@contextlib.contextmanager
+def listener(answer: bytes | None) -> Iterator[int]:
+    """A port that takes a connection and answers the request for TLS with this, or never."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), listening.accept()[0] as client:
+                client.recv(8)
+                if answer is not None:
+                    client.sendall(answer)
+                client.recv(8)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(listening.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, ["timeout expired", "raise connect_timeout"]),
+        (b"N", ["server does not support SSL", "Set ssl = on"]),
+    ],
+)
+def test_a_silent_server_and_one_without_tls(server: Server, answer: bytes | None, words: list[str]) -> None:
+    with listener(answer) as port:
+        message = refused(server.conninfo(port=str(port), connect_timeout="2"))
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    "conninfo",
+    [
+        f"host=/tmp password={SECRET}",
+        f"postgresql://owner:{SECRET}@localhost/app",
+        f"postgresql://owner@localhost/app?password={SECRET}",
+        f"host=localhost sslpassword={SECRET}",
+        f"host=localhost password {SECRET}",
+        f"postgresql://owner@localhost/app?{SECRET}=x",
+        f"'{SECRET}",
+    ],
+)
+def test_a_secret_in_the_string_is_refused_and_not_repeated(conninfo: str) -> None:
+    message = refused(conninfo)
+    assert "holds a secret" in message or "no libpq connection string" in message
+
+
+def test_a_socket_needs_no_tls(database: Database) -> None:
+    for conninfo in (database.conninfo, f"{database.conninfo} sslmode=disable"):
+        with connect(conninfo, "test") as connection:
+            assert not connection.pgconn.ssl_in_use
+            assert connection.info.dbname == database.name
+
+
+def test_the_socket_may_come_from_the_environment(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PGHOST": str(cluster.folder), "PGUSER": "postgres", "PGDATABASE": "postgres"}.items():
+        monkeypatch.setenv(name, value)
+    for conninfo in ("", "sslmode=disable"):
+        with connect(conninfo, "test") as connection:
+            assert connection.info.host == str(cluster.folder)
+
+
+def test_a_missing_socket_and_a_role_that_asks_for_a_password(cluster: Cluster, database: Database) -> None:
+    assert "Start the server, or let host name" in refused("host=/nowhere dbname=x user=x")
+    with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
+        connection.execute(f"GRANT {PASSWORD_ROLE} TO {database.owner}")
+    assert "no password supplied" in refused(database.conninfo)

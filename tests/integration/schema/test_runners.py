@@ -1,0 +1,132 @@
+"""Two runners at once, and runners that are killed: nothing happens twice and nothing by half."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Report, Request, perform
+from ansible_collections.contralock.database.plugins.module_utils.schema_history import LOCK_KEY
+
+from tests.integration.schema.steps import (
+    BIO,
+    NAMES,
+    TYPES,
+    USERS,
+    catalog_of,
+    changes_of,
+    recorded,
+    refused,
+    three,
+    write_profile,
+)
+from tests.throwaway_cluster import Database
+
+SCRIPT = Path(__file__).parents[3] / "scripts" / "apply_schema.py"
+SLOW = (f"{USERS[0]}\nSELECT pg_sleep(600);", "DROP TABLE users;")
+
+
+def until(found: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def sleeping(database: Database) -> bool:
+    """Whether a runner is in the middle of the slow change."""
+    with psycopg.connect(database.superuser_conninfo) as observer:
+        query = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+        return observer.execute(query).fetchone() is not None
+
+
+@pytest.fixture
+def runner(database: Database, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A runner as a process of its own, in the middle of its second change."""
+    folder = write_profile(tmp_path / "slow", changes_of(TYPES, SLOW, BIO))
+    command = [sys.executable, str(SCRIPT), str(folder), "--target", database.conninfo]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: sleeping(database) or process.poll() is not None)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_two_runners_apply_each_change_once(database: Database) -> None:
+    reports: list[Report] = []
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        with connect(database.conninfo, "one of four") as own:
+            start.wait()
+            reports.append(perform(own, Request(three())))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(name for report in reports for name in report.applied) == NAMES
+    assert [report.version for report in reports] == ["0003_bio"] * 4
+    assert recorded(database.conninfo) == NAMES
+
+
+def test_a_second_runner_gives_up_and_names_the_first(
+    connection: Connection, database: Database, runner: subprocess.Popen[str]
+) -> None:
+    started = time.monotonic()
+    refused(
+        connection,
+        Request(three(), lock_wait=1),
+        "still holds the lock after 1 s",
+        "application_name 'contralock apply_schema'",
+        f"user {database.owner}",
+        "pid ",
+    )
+    assert 1 <= time.monotonic() - started < 10
+    assert runner.poll() is None
+
+
+def test_the_lock_is_free_after_success_and_after_failure(connection: Connection, database: Database) -> None:
+    perform(connection, Request(three()[:1]))
+    with pytest.raises(MigrationError):
+        perform(connection, Request(changes_of(TYPES, ("SELECT 1/0;", "--"))))
+    with connect(database.conninfo, "other") as other:
+        assert other.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone() == (True,)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_runner_leaves_nothing_and_the_next_goes_on(
+    connection: Connection, database: Database, runner: subprocess.Popen[str], how: signal.Signals
+) -> None:
+    os.kill(runner.pid, how)
+    runner.communicate(timeout=20)
+    # The server notices within client_connection_check_interval, though its statement would sleep on.
+    until(lambda: not sleeping(database))
+    assert recorded(database.conninfo) == NAMES[:1]
+    assert "table public.users" not in catalog_of(connection)
+    assert perform(connection, Request(changes_of(TYPES, USERS, BIO))).applied == NAMES[1:]
+
+
+def test_a_runner_whose_session_is_ended_says_what_stays(database: Database, runner: subprocess.Popen[str]) -> None:
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as administrator:
+        administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'contralock apply_schema'"
+        )
+    output, errors = runner.communicate(timeout=20)
+    assert runner.returncode == 2
+    assert output.startswith("applied 0001_types in ")
+    assert "0002_users.up.sql: terminating connection due to administrator command" in errors
+    assert "0001_types was applied before" in errors
+    assert "Run again" in errors
+    assert recorded(database.conninfo) == NAMES[:1]
