@@ -96,6 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             print(json.dumps({"error": str(error), "details": error.details}, indent=2))
         return EXIT_REFUSED
+    except KeyboardInterrupt:
+        print("interrupted: the change that ran was rolled back, the ones before it stay", file=sys.stderr)
+        return EXIT_REFUSED
     print_report(options, report)
     return EXIT_PENDING if report.pending else EXIT_DONE
 

@@ -77,7 +77,7 @@ def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: P
     assert failed.returncode == 2
     assert failed.stdout.count("applied ") == 2
     assert 'refused: 0003_bio.up.sql: relation "no" does not exist' in failed.stderr
-    assert "(0001_types, 0002_users were applied before, and stay so)" in failed.stderr
+    assert "(applied in this run and kept: 0001_types, 0002_users)" in failed.stderr
     for arguments, words in (
         ((str(tmp_path / "none"), *target), "there is no folder"),
         ((profile, "--target", f"host=/tmp password={SECRET}"), "holds a secret"),

@@ -82,7 +82,7 @@ def test_a_failed_change_leaves_nothing_and_the_earlier_ones_stay(connection: Co
         connection,
         Request(changes_of(TYPES, USERS, faulty, BIO)),
         "0003_bio.up.sql, line 2",
-        "(0002_users was applied before, and stays so)",
+        "(applied in this run and kept: 0002_users)",
     )
     assert error.details["applied"] == ["0002_users"]
     assert error.details["version"] == "0002_users"
@@ -333,5 +333,5 @@ def test_to_belongs_to_the_way_back(connection: Connection) -> None:
 
 def test_a_lost_connection_is_told_with_its_mend(connection: Connection, database: Database) -> None:
     suicide: list[Change] = changes_of(TYPES, ("SELECT pg_terminate_backend(pg_backend_pid());", "--"))
-    refused(connection, Request(suicide), "0002_users.up.sql", "0001_types was applied before", "Run again")
+    refused(connection, Request(suicide), "0002_users.up.sql", "kept: 0001_types", "Run again")
     assert recorded(database.conninfo) == ["0001_types"]

@@ -283,9 +283,7 @@ def _naming_the_done(done: Sequence[str], report: Report, said: str) -> Iterator
     try:
         yield
     except MigrationError as error:
-        stays = (
-            f" ({', '.join(done)} {'was' if len(done) == 1 else 'were'} {said} before, and stays so)" if done else ""
-        )
+        stays = f" ({said} in this run and kept: {', '.join(done)})" if done else ""
         details = {**error.details, said: list(done), "version": report.version}
         raise MigrationError(f"{error.fact}{stays}", error.mend, details) from error
 
