@@ -1,0 +1,8 @@
+-- What the running server is, one row.
+SELECT current_setting('data_checksums') AS data_checksums,
+       current_setting('ssl') AS ssl,
+       current_setting('ssl_min_protocol_version') AS ssl_min_protocol_version,
+       current_setting('password_encryption') AS password_encryption,
+       (SELECT pg_encoding_to_char(encoding) || ' ' || datcollate FROM pg_database WHERE datname = 'template0') AS text,
+       (SELECT count(*) FROM pg_settings WHERE pending_restart)
+         + (SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL) AS not_taken_over
