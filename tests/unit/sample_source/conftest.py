@@ -28,7 +28,7 @@ def source(request: pytest.FixtureRequest, sample_paths: dict[Form, Path]):
         yield Source(database, request.param)
 
 
-@pytest.fixture(params=list(Form))
+@pytest.fixture(params=[Form.DEPLOYED, Form.PLAN])
 def spoilable(request: pytest.FixtureRequest, sample_paths: dict[Form, Path], tmp_path: Path):
     """A copy of a sample, to plant a fault in."""
     copy = tmp_path / "copy.sqlite"

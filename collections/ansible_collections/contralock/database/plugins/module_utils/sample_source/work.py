@@ -12,7 +12,7 @@ from .people import CURRENCIES, Row, World
 from .traces import PAYMENT_STATUSES, Project, Related, audit_trail_rows, notification_rows, wallet_transaction_rows
 
 PROJECTS_IN_A_BLOCK = 256
-# Filled block by block; the other tables are filled before. In the order of a block's making.
+# Filled block by block, in this order; the other tables are filled before.
 WORK_TABLES = tuple(table for table in TABLES if table not in {"users", "wallets", "arbitrators"})
 
 _CATEGORIES = ("Design", "Development", "Marketing", "Writing", "Consulting", "Other")
@@ -26,7 +26,7 @@ _TRANSACTION_TYPES = (
 )
 _DISPUTE_STATUSES = (
     *("PENDING_FEE", "PENDING_REVIEW", "SELF_RESOLUTION", "ESCALATED", "IN_ARBITRATION", "AWAITING_OUTCOME"),
-    *("IN_ARBITRATION", "RESOLVED", "RESOLVED"),
+    *("IN_MEDIATION", "RESOLVED", "RESOLVED"),
 )
 _SCHEDULE = '{"autoApproveDays":7,"clientFeePercent":1.9,"freelancerFeePercent":3.6,"totalFeePercent":5.5}'
 
