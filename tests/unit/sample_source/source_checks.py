@@ -165,15 +165,15 @@ def json_texts(source: Source) -> list[object]:
     return offences
 
 
-def _strings(value: object) -> Iterator[str]:
+def strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for part in value.values():
-            yield from _strings(part)
+            yield from strings(part)
     elif isinstance(value, list):
         for part in value:
-            yield from _strings(part)
+            yield from strings(part)
 
 
 def ids_in_json(source: Source) -> list[object]:
@@ -182,7 +182,7 @@ def ids_in_json(source: Source) -> list[object]:
     return [
         (table, name, text)
         for table, name, value in json_values(source)
-        for text in _strings(value)
+        for text in strings(value)
         if UUID.fullmatch(text) and text not in known
     ]
 
