@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,7 @@ def refused(conninfo: str) -> str:
     with pytest.raises(MigrationError) as refusal:
         connect(conninfo, "test").close()
     assert refusal.value.mend
-    assert refusal.value.__cause__ is None
-    assert SECRET not in str(refusal.value)
+    assert SECRET not in "".join(traceback.format_exception(refusal.value))
     return str(refusal.value)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils import schema_changes
+from ansible_collections.contralock.database.plugins.module_utils import schema_changes, schema_loss
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, ask, perform
@@ -276,6 +276,28 @@ def test_values_are_not_dropped_without_leave(
     assert connection.execute("SELECT count(*) FROM users").fetchone() == (2,)
     report = perform(connection, replace(request, allow_data_loss=True))
     assert report.reverted[0] == "0003_bio"
+
+
+def test_nobody_writes_between_the_count_and_the_drop(
+    connection: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perform(connection, Request(three()))
+    true_refuse = schema_loss.refuse
+    attempts: list[str] = []
+
+    def count_and_write(counting: Connection, *what: object) -> None:
+        true_refuse(counting, *what)  # type: ignore[arg-type]
+        with connect(database.conninfo, "a late writer") as writer:
+            writer.execute("SET lock_timeout = '200ms'")
+            try:
+                writer.execute("INSERT INTO users VALUES (1, 'client', 'late'); DELETE FROM users")
+                attempts.append("wrote")
+            except psycopg.errors.LockNotAvailable:
+                attempts.append("was kept out")
+
+    monkeypatch.setattr(schema_loss, "refuse", count_and_write)
+    perform(connection, Request(three(), "reverted", to="2"))
+    assert attempts == ["wrote", "was kept out"]  # before anything is done, and in the transaction of the deed
 
 
 def test_columns_without_values_and_empty_tables_may_go(connection: Connection) -> None:

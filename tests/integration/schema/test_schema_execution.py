@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
+from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
 
 from tests.integration.schema.steps import catalog_of, changes_of, recorded, refused
@@ -114,7 +115,7 @@ def test_values_of_the_data_are_not_shown(connection: Connection, statement: str
     assert "server's log" in error.mend
 
 
-def test_a_deferred_constraint_fails_within_its_change(connection: Connection, database: Database) -> None:
+def test_a_deferred_constraint_fails_its_change(connection: Connection, database: Database) -> None:
     text = """CREATE TABLE a (id integer PRIMARY KEY);
         CREATE TABLE b (a integer REFERENCES a DEFERRABLE INITIALLY DEFERRED);
         INSERT INTO b VALUES (1);"""
@@ -123,7 +124,7 @@ def test_a_deferred_constraint_fails_within_its_change(connection: Connection, d
 
 
 def test_what_a_text_sets_for_the_session_ends_with_it(connection: Connection) -> None:
-    settings = "CREATE SCHEMA elsewhere; SET search_path = elsewhere; SET lock_timeout = 1; SET row_security = on;"
+    settings = "CREATE SCHEMA elsewhere; SET search_path = elsewhere; SET default_transaction_read_only = on;"
     report = perform(connection, Request(changes_of((settings, NOTHING), ("CREATE TABLE here (id integer)", NOTHING))))
     assert report.version == "0002_users"
     assert "table public.here" in catalog_of(connection)
@@ -135,6 +136,18 @@ def test_a_temporary_table_cannot_take_a_tables_place(connection: Connection) ->
     assert "column public.users.a" in catalog_of(connection)
 
 
-def test_the_statement_timeout_of_a_role_does_not_end_a_change(connection: Connection) -> None:
-    connection.execute("SET statement_timeout = '50ms'")
-    perform(connection, Request(changes_of(("SELECT pg_sleep(0.2); CREATE TABLE t ()", NOTHING))))
+def test_the_statement_timeout_of_a_role_does_not_end_a_change(connection: Connection, database: Database) -> None:
+    connection.execute(f"ALTER ROLE {database.owner} SET statement_timeout = '100ms'")
+    with connect(database.conninfo, "test") as limited:
+        perform(limited, Request(changes_of(("SELECT pg_sleep(0.3); CREATE TABLE t ()", NOTHING))))
+
+
+def test_a_role_that_comes_with_the_connection_owns_what_is_made(
+    connection: Connection, database: Database, other_role: str
+) -> None:
+    connection.execute(f"GRANT CREATE ON DATABASE {database.name} TO {other_role}")
+    changes = changes_of(("CREATE TABLE t ()", "DROP TABLE t"), ("CREATE TABLE u ()", "DROP TABLE u"))
+    with connect(f"{database.conninfo} options='-c role={other_role}'", "test") as as_other:
+        perform(as_other, Request(changes))
+        assert {table.owner for table in snapshot(as_other).tables} == {other_role}
+        perform(as_other, Request(changes, "reverted"))

@@ -15,11 +15,23 @@ from typing import Protocol, TypeVar
 from psycopg.rows import class_row
 
 from . import catalog_queries as queries
-from .connection import Connection
+from .connection import Connection, set_locally
 from .errors import MigrationError
 
 #: Object -> definition, such as ``column public.users.bio`` -> ``text not null``: what is stored and compared.
 Description = Mapping[str, str]
+
+#: What PostgreSQL's answers are spelled by, fixed as pg_dump fixes it: a default's time constant reads differently in
+#: another time zone, and an empty search_path makes every name qualified.
+SPELLING: Mapping[str, str] = {
+    "search_path": "",
+    "quote_all_identifiers": "off",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+}
 
 SHOWN_CHARACTERS = 160
 
@@ -235,7 +247,7 @@ def snapshot(connection: Connection, schema: str = "public") -> Catalog:
     """Read a schema from PostgreSQL's catalog.
 
     Args:
-        connection: In a transaction or not; its search_path stays as it is.
+        connection: In a transaction or not; its settings stay as they are.
         schema: The schema's name, unquoted.
 
     Returns:
@@ -245,9 +257,9 @@ def snapshot(connection: Connection, schema: str = "public") -> Catalog:
         MigrationError: There is no such schema.
         psycopg.Error: The server does not answer.
     """
-    # Rolling back takes the search_path back too, in a savepoint as in a transaction; nothing is written here.
+    # Rolling back takes the settings back too, in a savepoint as in a transaction; nothing is written here.
     with connection.transaction(force_rollback=True):
-        connection.execute("SELECT set_config('search_path', '', true)")
+        set_locally(connection, SPELLING)
         found = connection.execute(queries.SCHEMA, {"schema": schema}).fetchone()
         if found is None:
             raise MigrationError(

@@ -98,6 +98,12 @@ def connect(conninfo: str, application_name: str) -> Connection:
         raise _refusal(error, parameters) from None
 
 
+def set_locally(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Set parameters of the server until the open transaction, or savepoint that is rolled back, ends."""
+    query = "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)"
+    connection.execute(query, [list(settings), list(settings.values())])
+
+
 def parse_conninfo(conninfo: str) -> dict[str, str]:
     """Return the string's parameters, refusing secrets and weak TLS.
 

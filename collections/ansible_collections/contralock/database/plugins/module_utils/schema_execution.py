@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import sql
 
-from .connection import Connection
+from .connection import Connection, set_locally
 from .errors import MigrationError
 from .schema_files import Change
 
@@ -45,14 +45,19 @@ MENDS: Mapping[str, str] = {
 
 
 def prepare_transaction(connection: Connection, schema: str, lock_wait: int) -> None:
-    """Set what holds for the open transaction, and undo what an earlier change's text set for the session."""
+    """Set what holds for the open transaction, and undo what a change's text set for the session.
+
+    Args:
+        connection: In a transaction.
+        schema: Where unqualified names are looked for and made.
+        lock_wait: Seconds that a statement waits for a lock.
+    """
+    # The first forgets a role that came with the connection (ALTER ROLE ... SET role); the second brings it back.
     connection.execute("RESET SESSION AUTHORIZATION")
     connection.execute("RESET ROLE")
     connection.execute("RESET ALL")
     search_path = sql.SQL("{}, pg_temp").format(sql.Identifier(schema)).as_string(connection)
-    settings = {**SETTINGS, "lock_timeout": f"{max(lock_wait * 1000, 1)}ms", "search_path": search_path}
-    for name, value in settings.items():
-        connection.execute("SELECT set_config(%s, %s, true)", [name, value])
+    set_locally(connection, {**SETTINGS, "lock_timeout": f"{max(lock_wait * 1000, 1)}ms", "search_path": search_path})
 
 
 def run_text(connection: Connection, change: Change, direction: str) -> None:
@@ -60,7 +65,7 @@ def run_text(connection: Connection, change: Change, direction: str) -> None:
 
     The text is one EXECUTE inside a DO block: there the server refuses COMMIT, ROLLBACK and every statement that
     needs to be outside of a transaction, whatever quotes and blocks the text consists of. So nobody has to parse SQL
-    to know that a change cannot commit half of itself. Deferred constraints are checked before it returns.
+    to know that a change cannot commit half of itself.
 
     Args:
         connection: In a transaction that ``prepare_transaction`` prepared.
@@ -74,7 +79,6 @@ def run_text(connection: Connection, change: Change, direction: str) -> None:
     block = sql.SQL("BEGIN EXECUTE {}; END").format(sql.Literal(text)).as_string(connection)
     try:
         connection.execute(sql.SQL("DO LANGUAGE plpgsql {}").format(sql.Literal(block)))
-        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except psycopg.Error as error:
         raise refusal(error, f"{change.name}.{direction}.sql", text) from None
 

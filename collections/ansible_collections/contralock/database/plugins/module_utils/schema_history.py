@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from .catalog import Description
-from .connection import Connection
+from .connection import Connection, set_locally
 from .errors import MigrationError
 from .schema_files import Change
 
@@ -129,7 +129,7 @@ def one_runner(connection: Connection, wait_seconds: int) -> Iterator[None]:
     """
     try:
         with connection.transaction():
-            connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{max(wait_seconds * 1000, 1)}ms"])
+            set_locally(connection, {"lock_timeout": f"{max(wait_seconds * 1000, 1)}ms"})
             connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
     except psycopg.errors.LockNotAvailable:
         holders = connection.execute(_HOLDER, {"key": LOCK_KEY}).fetchall()
