@@ -25,10 +25,10 @@ PODMAN = Path(__file__).with_name("podman")
 LOCK = Path("/run/lock/contralock-host-images.lock")
 REPOSITORY = "localhost/contralock-host"
 
-# What a server has before anybody provisions it, plus what Ansible needs there.
+# What a server has before anybody provisions it: SSH, sudo and a Python for Ansible.
 BASE_PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "ca-certificates", "iproute2", "sudo", "procps",
-    "locales",
+    "locales", "openssh-server",
 )  # fmt: skip
 # What the roles install: in the image, so that a scenario does not wait for downloads. The scenario `prepare` starts
 # from the base image and proves that the roles install it all by themselves.
@@ -36,6 +36,8 @@ HEAVY_PACKAGES = (
     "postgresql", "postgresql-client", "python3-psycopg", "python3-cryptography", "pgloader", "stunnel4",
     "python3-venv", "python3-packaging", "sqlite3", "openssl",
 )  # fmt: skip
+# The account that Ansible logs in with, as on a real server: no root, but sudo.
+ACCOUNT = "ansible"
 # As the role postgresql_server leaves it: it makes the cluster itself, with checksums.
 NO_DEFAULT_CLUSTER = "printf 'create_main_cluster = false\\n' > /etc/postgresql-common/createcluster.conf"
 
@@ -96,7 +98,7 @@ def machine_apt_settings() -> str:
 def recipe(name: str) -> str:
     """All that decides what is in the image, as text."""
     image = IMAGES[name]
-    own = json.dumps([image.release, image.packages, image.command, NO_DEFAULT_CLUSTER])
+    own = json.dumps([image.release, image.packages, image.command, NO_DEFAULT_CLUSTER, ACCOUNT])
     return own + (recipe(image.parent) if image.parent else debian_sources(image.release))
 
 
@@ -122,6 +124,8 @@ def build_from_nothing(image: Image, ref: str) -> None:
         (root / "etc/apt/apt.conf.d/10machine").write_text(machine_apt_settings(), encoding="utf-8")
         # The machine's identity must be each host's own.
         (root / "etc/machine-id").write_text("", encoding="utf-8")
+        run("chroot", str(root), "useradd", "--create-home", "--shell=/bin/bash", ACCOUNT)
+        (root / "etc/sudoers.d/ansible").write_text(f"{ACCOUNT} ALL=(ALL) NOPASSWD: ALL\n", encoding="utf-8")
         run("chroot", str(root), "apt-get", "update")
         archive = str(Path(folder, "root.tar"))
         run("tar", "-C", str(root), "-cf", archive, ".")

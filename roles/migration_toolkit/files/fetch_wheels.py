@@ -34,8 +34,6 @@ def fetch(lock: Path, python: str, platforms: list[str], directory: Path) -> Non
                 f"{done.stderr.strip()[-2000:]}\nThe controller needs to reach a Python package index, or a filled cache "
                 f"in {directory.parent}."
             )
-        # The host installs from the same lock, with its hashes.
-        shutil.copyfile(lock, temporary / "requirements.txt")
         temporary.chmod(0o755)
         if not directory.exists():
             temporary.rename(directory)
