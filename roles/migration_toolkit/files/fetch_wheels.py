@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--lock", type=Path, required=True)
     parser.add_argument("--python", required=True, help="the host's version, such as 3.11")
     parser.add_argument("--platforms", type=lambda text: text.split(","), required=True)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=lambda text: Path(text).expanduser(), required=True)
     arguments = parser.parse_args()
     key = [arguments.lock.read_text(encoding="utf-8"), arguments.python, arguments.platforms]
     directory = arguments.cache / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
