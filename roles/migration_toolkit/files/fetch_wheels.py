@@ -31,8 +31,8 @@ def fetch(lock: Path, python: str, platforms: list[str], directory: Path) -> Non
         if done.returncode != 0:
             raise SystemExit(
                 f"error: pip could not fetch the wheels of {lock.name} for Python {python} on {platforms[0]}:\n"
-                f"{done.stderr.strip()[-2000:]}\nThe controller needs to reach a Python package index, or a filled cache "
-                f"in {directory.parent}."
+                f"{done.stderr.strip()[-2000:]}\nThe controller needs to reach a Python package index, or a filled "
+                f"cache in {directory.parent}."
             )
         temporary.chmod(0o755)
         if not directory.exists():
