@@ -22,7 +22,7 @@ CREATE TABLE users (id integer PRIMARY KEY, mail email NOT NULL, role role DEFAU
 CREATE TABLE projects (id integer PRIMARY KEY, "user" integer REFERENCES users (id), low integer, high integer,
     CHECK (low < high));
 CREATE TABLE spelled (at timestamptz CHECK (at > '2024-02-03 04:05:06+01'), span interval DEFAULT '1 day 2 hours',
-    share float8 DEFAULT 0.1::float8, raw bytea DEFAULT '\\x00ff', weight float8 DEFAULT 1.0000000000000002::float8);
+    raw bytea DEFAULT '\\x00ff', weight float8 DEFAULT '1.0000000000000002'::float8);
 CREATE INDEX projects_user ON projects ("user");
 CREATE SEQUENCE invoices;
 CREATE VIEW people AS SELECT id, mail FROM users;

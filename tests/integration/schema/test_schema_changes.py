@@ -174,6 +174,12 @@ def test_a_schema_that_is_not_whole_is_rolled_back(
     assert recorded(database.conninfo) is None
 
 
+def test_a_superusers_change_cannot_pose_as_someone_else(database: Database) -> None:
+    text = f"SET SESSION AUTHORIZATION {database.owner}; CREATE TABLE t ();"
+    with connect(database.superuser_conninfo, "test") as administrator:
+        refused(administrator, Request(changes_of((text, "--"))), f"table public.t: belongs to {database.owner}")
+
+
 def test_what_another_session_does_right_after_the_commit_is_seen(
     connection: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

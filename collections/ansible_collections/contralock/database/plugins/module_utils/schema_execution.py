@@ -52,9 +52,8 @@ def prepare_transaction(connection: Connection, schema: str, lock_wait: int) -> 
         schema: Where unqualified names are looked for and made.
         lock_wait: Seconds that a statement waits for a lock.
     """
-    # The first forgets a role that came with the connection (ALTER ROLE ... SET role); the second brings it back.
+    # This takes SET ROLE back too, to the role that came with the connection if one did (ALTER ROLE ... SET role).
     connection.execute("RESET SESSION AUTHORIZATION")
-    connection.execute("RESET ROLE")
     connection.execute("RESET ALL")
     search_path = sql.SQL("{}, pg_temp").format(sql.Identifier(schema)).as_string(connection)
     set_locally(connection, {**SETTINGS, "lock_timeout": f"{max(lock_wait * 1000, 1)}ms", "search_path": search_path})
