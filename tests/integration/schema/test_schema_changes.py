@@ -180,7 +180,7 @@ def test_a_superusers_change_cannot_pose_as_someone_else(database: Database) -> 
         refused(administrator, Request(changes_of((text, "--"))), f"table public.t: belongs to {database.owner}")
 
 
-def test_what_another_session_does_right_after_the_commit_is_seen(
+def test_a_record_that_differs_from_the_committed_schema_is_seen(
     connection: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     true_add_record = schema_changes.add_record
