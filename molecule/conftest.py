@@ -1,7 +1,7 @@
 """What the tests of all scenarios share: the hosts, and playbooks run against them.
 
-A scenario's tests run where Molecule runs, in `molecule verify`: they look at the hosts through podman (testinfra) and run
-the project's playbooks against Molecule's inventory, as the operator would.
+A scenario's tests run where Molecule runs, in `molecule verify`: they look at the hosts through podman (testinfra) and
+run the project's playbooks against Molecule's inventory, as the operator would.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PlaybookRun:
     output: str = field(repr=False)
 
     def message(self) -> str:
-        """All that the failing tasks said, as one text without line breaks; what Ansible said when it could not start."""
+        """All that the failing tasks said, in one line; what Ansible said when it could not start."""
         return " ".join((" ".join(text for _, text in self.failures) or self.output).split())
 
 
@@ -65,7 +65,11 @@ def run_playbook() -> Callable[..., PlaybookRun]:
     """Run a playbook of the project (a path from its root) against the scenario's inventory."""
 
     def run(playbook: str, *options: str, **extra_vars: Any) -> PlaybookRun:
-        environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_DEPRECATION_WARNINGS": "0"}
+        environment = {
+            **os.environ,
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        }
         command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], str(PROJECT / playbook)]
         # As JSON, so that types survive; on the command line it would be seen by others.
         command += [*options, "--extra-vars", json.dumps(extra_vars)]

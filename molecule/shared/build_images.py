@@ -76,7 +76,9 @@ def debian_sources(release: str) -> str:
 
     The machine's mirror is used because it is the one that this machine is known to reach.
     """
-    targets = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(SITE)|$(RELEASE)|$(COMPONENT)", "Identifier: Packages")
+    targets = run(
+        "apt-get", "indextargets", "--format", "$(ORIGIN)|$(SITE)|$(RELEASE)|$(COMPONENT)", "Identifier: Packages"
+    )
     own = run("sh", "-c", ". /etc/os-release && echo $VERSION_CODENAME").strip()
     rows = [line.split("|") for line in targets.splitlines()]
     lines = {
