@@ -5,8 +5,8 @@ Usage: run_scenarios.py [--jobs N] [SCENARIO ...]    (no SCENARIO: all of them)
        run_scenarios.py --clean                      removes what runs that died have left
 
 Each run has a name of its own, which is part of the name of every container and network, and its own working directory,
-so that runs side by side do not meet. A lock file tells whether a run still lives: what belongs to a dead one is removed.
-A scenario's output goes to a file and is shown when the scenario fails.
+so that runs side by side do not meet. A lock file tells whether a run still lives: what belongs to a dead one is
+removed. A scenario's output goes to a file and is shown when the scenario fails.
 """
 
 from __future__ import annotations
