@@ -1,8 +1,12 @@
--- What the running server is, one row.
+-- What the running server is, one row. Parameter: settings_file, the role's file of settings.
 SELECT current_setting('data_checksums') AS data_checksums,
        current_setting('ssl') AS ssl,
        current_setting('ssl_min_protocol_version') AS ssl_min_protocol_version,
        current_setting('password_encryption') AS password_encryption,
        (SELECT pg_encoding_to_char(encoding) || ' ' || datcollate FROM pg_database WHERE datname = 'template0') AS text,
+       -- A later line or file has the last word; pg_file_settings tells which lines are in force.
+       (SELECT coalesce(string_agg(name || ' in place of ' || setting, ', '), '')
+          FROM pg_file_settings
+         WHERE sourcefile = %(settings_file)s AND NOT applied AND error IS NULL) AS overridden,
        (SELECT count(*) FROM pg_settings WHERE pending_restart)
          + (SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL) AS not_taken_over
