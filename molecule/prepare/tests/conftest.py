@@ -7,11 +7,12 @@ import pytest
 
 PREPARE = "playbooks/prepare.yml"
 # All files that a provisioning run could touch, by path, size and time of change. Left out is what a host that is only
-# looked at changes as well: apt's lists (a check may refresh them), logs, and systemd's and sudo's own notes.
+# looked at changes as well: apt's lists (a check may refresh them), logs, systemd's and sudo's own notes, and what a
+# running PostgreSQL writes (what is in the database is asked of the database).
 FINGERPRINT = (
     "{ find /etc /opt /srv /usr /var -xdev"
     r" \( -path /var/lib/apt -o -path /var/cache -o -path /var/log -o -path /var/tmp"
-    r" -o -path /var/lib/systemd -o -path /var/lib/sudo \) -prune"
+    r" -o -path /var/lib/systemd -o -path /var/lib/sudo -o -path /var/lib/postgresql \) -prune"
     r" -o -printf '%p %y %m %u %s %T@\n' | sort; dpkg-query --list; getent passwd; } | sha256sum"
 )
 

@@ -25,14 +25,14 @@ def test_check_of_bare_hosts_touches_nothing(journey):
 def test_what_the_check_of_bare_hosts_predicts_happens(journey):
     assert len(journey.bare_check.changed) >= 6
     # The packages' installation, for one, has to be among the predictions.
-    assert ("app1", "Install pgloader, stunnel and Python's venv") in journey.bare_check.changed
+    assert ("app1", "migration_toolkit : Install pgloader, stunnel and Python's venv") in journey.bare_check.changed
     assert set(journey.bare_check.changed) <= set(journey.first.changed)
 
 
 def test_first_run_prepares_and_the_next_two_change_nothing(journey):
     for run in (journey.first, journey.second, journey.third):
         assert run.returncode == 0, run.message()
-    assert ("app1", "Bring the schema to its state") in journey.first.changed
+    assert ("app1", "database_schema : Bring the schema to its state") in journey.first.changed
     assert journey.second.changed == []
     assert journey.third.changed == []
 
@@ -47,7 +47,7 @@ def test_check_predicts_a_changed_variable_and_changes_nothing(run_playbook, psq
     setting = "SELECT rolconfig::text LIKE '%statement_timeout=45s%' FROM pg_roles WHERE rolname = 'contralock_user'"
     run = run_playbook(PREPARE, "--check", "--tags", "database", application_database_statement_timeout="45s")
     assert run.returncode == 0, run.message()
-    assert run.changed == [("db1", "Create the application's role")]
+    assert run.changed == [("db1", "application_database : Create the application's role")]
     assert psql(setting) == "f"
 
 

@@ -35,7 +35,7 @@ def schema(run_playbook):
 
 
 def state(run) -> dict:
-    return next(result for _, task, result in run.results if task == "Bring the schema to its state")
+    return next(result for _, task, result in run.results if task == "database_schema : Bring the schema to its state")
 
 
 NICKNAME = "SELECT count(*) FROM information_schema.columns WHERE column_name = 'nickname'"
