@@ -1,0 +1,100 @@
+"""What the project promises about itself: pins, ranges, the commands of the README."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+PROJECT = Path(__file__).parents[3]
+COLLECTIONS = Path(str(distribution("ansible").locate_file("ansible_collections")))
+RANGES = yaml.safe_load((PROJECT / "requirements.yml").read_text(encoding="utf-8"))["collections"]
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=PROJECT, capture_output=True, text=True, check=True)
+    return [PROJECT / name for name in listed.stdout.splitlines() if (PROJECT / name).is_file()]
+
+
+def installed_version(collection: str) -> str:
+    manifest = COLLECTIONS / collection.replace(".", "/") / "MANIFEST.json"
+    return json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"]
+
+
+@pytest.mark.parametrize("entry", RANGES, ids=lambda entry: entry["name"])
+def test_installed_collections_are_in_the_ranges_of_requirements_yml(entry):
+    assert installed_version(entry["name"]) in SpecifierSet(entry["version"])
+
+
+def test_requirements_yml_lists_exactly_the_collections_that_are_used():
+    names = "|".join(path.parent.name + r"\." + path.name for path in COLLECTIONS.glob("*/*") if path.is_dir())
+    used = set()
+    for path in tracked("playbooks/*.yml", "roles/*.yml", "molecule/*.yml", "molecule/*.py", "inventory/*.yml"):
+        text = path.read_text(encoding="utf-8")
+        used |= set(re.findall(rf"\b({names})\.[a-z_]+\b", text))
+    assert used == {entry["name"] for entry in RANGES}
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-hosts"])
+def test_every_requirement_is_pinned_with_hashes(name):
+    lock = (PROJECT / f"{name}.txt").read_text(encoding="utf-8")
+    blocks = [block for block in re.split(r"\n(?=\S)", lock) if not block.startswith("#")]
+    pinned = {}
+    for block in blocks:
+        requirement, *rest = block.split(" \\\n")
+        assert "==" in requirement, block
+        assert any("--hash=sha256:" in line for line in rest), block
+        pinned[canonicalize_name(Requirement(requirement).name)] = requirement
+    wanted = [
+        canonicalize_name(Requirement(line).name)
+        for line in (PROJECT / f"{name}.in").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith(("#", "-"))
+    ]
+    assert set(wanted) <= set(pinned)
+
+
+def test_hosts_and_controller_share_the_library_s_versions():
+    def pins(name: str) -> dict[str, str]:
+        return dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (PROJECT / name).read_text(encoding="utf-8")))
+
+    controller, hosts = pins("requirements.txt"), pins("requirements-hosts.txt")
+    shared = controller.keys() & hosts.keys()
+    assert {"psycopg", "pyyaml", "jsonschema"} <= shared
+    assert {name: controller[name] for name in shared} == {name: hosts[name] for name in shared}
+
+
+def test_the_readmes_make_targets_exist():
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8")))
+    named = set()
+    for page in tracked("*.md"):
+        named |= set(re.findall(r"`make ([a-z-]+)", page.read_text(encoding="utf-8")))
+    assert {"demo", "test"} <= named
+    assert named <= targets
+
+
+def test_ci_runs_the_readmes_test_command_and_nothing_else():
+    lines = (PROJECT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    commands = [line for line in lines if line and not line.startswith("#")]
+    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', "exec make test"]
+
+
+def test_no_page_links_to_a_file_that_is_not_there():
+    for page in tracked("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.relative_to(PROJECT)} links to {link}"
+
+
+def test_one_file_of_the_library_imports_ansible():
+    library = "collections/ansible_collections/contralock/database/plugins/module_utils/*.py"
+    importing = [
+        path.name for path in tracked(library) if re.search(r"(?m)^\s*(from|import) ansible\b", path.read_text())
+    ]
+    assert importing == ["edge.py"]
