@@ -98,3 +98,30 @@ def test_one_file_of_the_library_imports_ansible():
         path.name for path in tracked(library) if re.search(r"(?m)^\s*(from|import) ansible\b", path.read_text())
     ]
     assert importing == ["edge.py"]
+
+
+@pytest.mark.parametrize("inventory", ["demo", "production.example"])
+def test_inventories_name_variables_and_groups_that_exist(inventory):
+    options = {
+        name
+        for specs in tracked("roles/*/meta/argument_specs.yml")
+        for name in yaml.safe_load(specs.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    }
+    roles = tuple(f"{path.name}_" for path in (PROJECT / "roles").iterdir())
+    command = ["ansible-inventory", "--inventory", f"inventory/{inventory}", "--list"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    parsed = json.loads(listed.stdout)
+    assert {"application", "database"} <= parsed.keys()
+    variables = {name for values in parsed["_meta"]["hostvars"].values() for name in values}
+    of_roles = {name for name in variables if name.startswith(roles)}
+    assert "application_database_host" in of_roles
+    assert of_roles <= options
+
+
+def test_the_example_inventory_keeps_its_secrets_in_the_vault():
+    directory = PROJECT / "inventory/production.example/group_vars/all"
+    variables = yaml.safe_load((directory / "main.yml").read_text(encoding="utf-8"))
+    vault = yaml.safe_load((directory / "vault.yml.example").read_text(encoding="utf-8"))
+    secrets = {name: value for name, value in variables.items() if re.search("pass(word|phrase)$", name)}
+    assert len(secrets) == 3
+    assert {value.strip("{} ") for value in secrets.values()} == set(vault)
