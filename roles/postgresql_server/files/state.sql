@@ -5,8 +5,11 @@ SELECT current_setting('data_checksums') AS data_checksums,
        current_setting('password_encryption') AS password_encryption,
        (SELECT pg_encoding_to_char(encoding) || ' ' || datcollate FROM pg_database WHERE datname = 'template0') AS text,
        -- A later line or file has the last word; pg_file_settings tells which lines are in force.
-       (SELECT coalesce(string_agg(name || ' in place of ' || setting, ', '), '')
+       (SELECT coalesce(string_agg(name || ' in place of ' || setting, ', '), 'nothing')
           FROM pg_file_settings
          WHERE sourcefile = %(settings_file)s AND NOT applied AND error IS NULL) AS overridden,
-       (SELECT count(*) FROM pg_settings WHERE pending_restart)
-         + (SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL) AS not_taken_over
+       (SELECT coalesce(string_agg(DISTINCT what, ', '), '')
+          FROM (SELECT name FROM pg_settings WHERE pending_restart
+                UNION
+                SELECT concat_ws(' ', name, error) FROM pg_file_settings WHERE error IS NOT NULL) AS waiting (what))
+         AS not_taken_over
