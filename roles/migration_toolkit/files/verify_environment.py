@@ -1,19 +1,28 @@
-"""Runs in the virtual environment: ends with an error unless its packages are whole and belong to this Python.
+"""Runs in the virtual environment: prints its packages, and fails unless they are whole and belong to this Python.
 
-pip believes a package's metadata; a pip that was killed leaves it beside code that is missing or cut short. What has to be
-there, and how long, is what each package's RECORD lists (Python Packaging User Guide, "Recording installed projects").
+Standard output is a JSON array of "name==version", spelt as lock files spell them.
+
+pip believes a package's metadata; a pip that was killed leaves it beside code that is missing or cut short. What has to
+be there, and how long, is what each package's RECORD lists (Python Packaging User Guide, "Recording installed projects").
 """
 
+import importlib
 import importlib.metadata
+import json
+import re
 import sys
 
-import adbc_driver_postgresql.dbapi
-import adbc_driver_sqlite.dbapi
-import jsonschema
-import psycopg
-import psycopg_binary
-import pyarrow
-import yaml
+# Some are compiled: only an import shows that they fit this Python and this machine.
+for module in (
+    "adbc_driver_postgresql.dbapi",
+    "adbc_driver_sqlite.dbapi",
+    "jsonschema",
+    "psycopg",
+    "psycopg_binary",
+    "pyarrow",
+    "yaml",
+):
+    importlib.import_module(module)
 
 spoilt = []
 for package in importlib.metadata.distributions():
@@ -27,3 +36,11 @@ for package in importlib.metadata.distributions():
             spoilt.append(str(path))
 if spoilt:
     sys.exit(f"error: {len(spoilt)} files are missing or cut short, such as {spoilt[0]}")
+print(
+    json.dumps(
+        [
+            f"{re.sub('[-_.]+', '-', package.name).lower()}=={package.version}"
+            for package in importlib.metadata.distributions()
+        ]
+    )
+)
