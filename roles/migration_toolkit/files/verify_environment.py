@@ -3,7 +3,7 @@
 Standard output is a JSON array of "name==version", spelt as lock files spell them.
 
 pip believes a package's metadata; a pip that was killed leaves it beside code that is missing or cut short. What has to
-be there, and how long, is what each package's RECORD lists (Python Packaging User Guide, "Recording installed projects").
+be there, and how long, is what each package's RECORD lists (Packaging User Guide, "Recording installed projects").
 """
 
 import importlib
