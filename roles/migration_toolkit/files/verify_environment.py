@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import re
 import sys
+from pathlib import Path
 
 # Some are compiled: only an import shows that they fit this Python and this machine.
 for module in (
@@ -30,7 +31,7 @@ for package in importlib.metadata.distributions():
         spoilt.append(f"{package.name} has no RECORD")
         continue
     for file in package.files:
-        path = file.locate()
+        path = Path(file.locate())
         # Python writes the compiled files anew as it pleases.
         if file.suffix != ".pyc" and not (path.exists() and file.size in (None, path.stat().st_size)):
             spoilt.append(str(path))
