@@ -66,7 +66,7 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def short_lived(run_role, server, tmp_path_factory):
-    """A new authority with a passphrase, made on purpose and so without the old certificate; at the highest verbosity."""
+    """A new authority with a passphrase, on purpose and so without the old certificate; at the highest verbosity."""
     folder = tmp_path_factory.mktemp("authority")
     started = server.started()
     server.host.check_output("rm %s", CERTIFICATE)
