@@ -201,7 +201,11 @@ def test_controller_keeps_no_password(change):
     folders = [Path.home() / ".ansible/tmp", Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])]
     new = [text.encode() for text in change.texts[:4]]
     for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
-        assert not any(text in path.read_bytes() for text in new), path
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # of another run of Ansible on this machine
+            continue
+        assert not any(text in content for text in new), path
 
 
 @pytest.mark.usefixtures("change")
