@@ -25,11 +25,11 @@ demo: setup  ## Make two hosts, one with the application's SQLite database, and 
 
 .PHONY: demo-psql
 demo-psql:  ## Open psql on the demo's database, from the application's host as the owner
-	@podman exec -it $$(cat .demo/prefix)-app1 psql "$$(cat .demo/target)"
+	@podman exec --interactive $$(test -t 0 && echo --tty) $$(cat .demo/prefix)-app1 psql --pset pager=off "$$(cat .demo/target)"
 
 .PHONY: demo-shell
 demo-shell:  ## Open a root shell on a host of the demo (HOST=app1 or HOST=db1)
-	@podman exec -it $$(cat .demo/prefix)-$(or $(HOST),app1) bash
+	@podman exec --interactive $$(test -t 0 && echo --tty) $$(cat .demo/prefix)-$(or $(HOST),app1) bash
 
 .PHONY: demo-clean
 demo-clean: setup  ## Remove the demo's hosts, its network and its secrets
@@ -98,7 +98,7 @@ LOCK_OPTIONS := --upgrade --generate-hashes --allow-unsafe --strip-extras --no-h
 .PHONY: clean
 clean: demo-clean  ## Remove the demo, the hosts of test runs that died, the host images and the virtual environment
 	@molecule/shared/run_scenarios.py --clean
-	@podman images --quiet --filter reference=localhost/contralock-host | sort -u | xargs --no-run-if-empty podman rmi --force
+	@podman images --quiet --filter reference=localhost/contralock-host | sort -u | xargs --no-run-if-empty podman rmi || echo 'images in use by another checkout stay'
 	@rm -rf .venv .cache
 
 .PHONY: help

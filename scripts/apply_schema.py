@@ -16,15 +16,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.contralock.database.plugins.module_utils.connection import connect  # noqa: E402
-from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError  # noqa: E402
-from ansible_collections.contralock.database.plugins.module_utils.schema_changes import (  # noqa: E402
-    Report,
-    Request,
-    ask,
-    perform,
-)
-from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes  # noqa: E402
+try:
+    from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+    from ansible_collections.contralock.database.plugins.module_utils.schema_changes import (
+        Report,
+        Request,
+        ask,
+        perform,
+    )
+    from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
+except ModuleNotFoundError as missing:
+    # Exit code 1 would say that changes are pending.
+    print(
+        f"refused: this Python has no {missing.name}. Use .venv/bin/python, which `make setup` makes.", file=sys.stderr
+    )
+    sys.exit(2)
 
 PROFILES = ROOT / "files" / "profiles"
 EXIT_DONE, EXIT_PENDING, EXIT_REFUSED = 0, 1, 2

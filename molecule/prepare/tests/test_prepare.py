@@ -91,3 +91,24 @@ def test_the_server_starts_at_boot(db1, journey):
     service = db1.service(f"postgresql@{version}-main")
     assert service.is_running
     assert service.is_enabled
+
+
+def test_a_missing_secret_is_refused_before_any_host_is_touched(run_playbook, journey):
+    assert journey.third.returncode == 0
+    # Other settings would be written to db1 long before the password is needed there.
+    run = run_playbook(PREPARE, application_database_user_password="", postgresql_server_max_connections=90)
+    assert run.returncode != 0
+    assert "application_database_user_password has 0 characters" in run.message()
+    assert run.changed == []
+    assert not [task for _, task, _ in run.results if task.startswith("postgresql_server :")]
+
+
+def test_check_does_not_fail_over_a_connection_that_the_run_would_mend(run_playbook, app1, journey):
+    assert journey.third.returncode == 0
+    app1.check_output("rm /etc/contralock-migration/ca.crt")
+    check = run_playbook(PREPARE, "--check")
+    assert check.returncode == 0, check.message()
+    assert check.changed == [("app1", "migration_toolkit : Install the authority's certificate")]
+    run = run_playbook(PREPARE)
+    assert run.returncode == 0, run.message()
+    assert run.changed == check.changed

@@ -58,6 +58,10 @@ class Outcome:
     seconds: float
 
 
+#: Beyond it the file would have a terabyte; a number this large is a slip of the finger.
+MOST_ROWS = 1_000_000_000
+
+
 def write_source(order: Order, progress: Progress = lambda *_: None) -> Outcome:
     """Write a SQLite file as ContraLock would have left it.
 
@@ -94,8 +98,8 @@ def write_source(order: Order, progress: Progress = lambda *_: None) -> Outcome:
 
 def _refuse(order: Order) -> None:
     """Says no before any work is done."""
-    if order.rows < 0:
-        raise MigrationError(f"{order.rows} rows cannot be written", "Give 0 or more")
+    if not 0 <= order.rows <= MOST_ROWS:
+        raise MigrationError(f"{order.rows} rows cannot be written", f"Give 0 to {MOST_ROWS:,}")
     if not order.path.parent.is_dir():
         raise MigrationError(f"{order.path.parent} is not a directory", "Create it first")
     if order.path.exists() and not order.path.is_file():
