@@ -42,8 +42,13 @@ GIVEN: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["192.0.2.300/32", "which is no address"],
     ),
     "address_with_a_wrong_mask": (addresses("2001:db8::1/129"), ["2001:db8::1/129", "which is no address"]),
-    "world": (addresses("192.0.2.1/32", "0.0.0.0/0"), ["0.0.0.0/0", "every address"]),
-    "world_ipv6": (addresses("::/0"), ["::/0", "every address"]),
+    "world": (addresses("192.0.2.1/32", "0.0.0.0/0"), ["0.0.0.0/0", "lets too many in"]),
+    "half_the_world": (addresses("128.0.0.0/1"), ["128.0.0.0/1", "lets too many in"]),
+    "world_ipv6": (addresses("::/0"), ["::/0", "lets too many in"]),
+    "unfilled_passphrase": (
+        {"postgresql_server_tls_ca_passphrase": "change-me"},
+        ["postgresql_server_tls_ca_passphrase has 9 characters"],
+    ),
     "no_names": (names(), ["postgresql_server_tls_names is []"]),
     "name_with_a_blank": (names("db 1"), ["db 1", "host name"]),
     "name_with_a_star_inside": (names("db*.contralock.test"), ["db*.contralock.test", "first label"]),
@@ -133,7 +138,7 @@ def brought(bring, authority_directory, tmp_path_factory):
         "authority_with_another_key": directory(other.key_pem(), own),
         "passphrase_for_an_unencrypted_key": {
             "postgresql_server_tls_directory": str(copied),
-            "postgresql_server_tls_ca_passphrase": "open sesame",
+            "postgresql_server_tls_ca_passphrase": "open sesame, please",
         },
     }
 
