@@ -53,7 +53,7 @@ from ansible_collections.contralock.database.plugins.module_utils.errors import 
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 
 
-class LookupModule(LookupBase):  # type: ignore[misc]
+class LookupModule(LookupBase):  # type: ignore[misc]  # because Ansible has no types
     def run(
         self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: object
     ) -> list[dict[str, Any]]:

@@ -40,10 +40,12 @@ class Described(Protocol):
     """One object of a catalog."""
 
     @property
-    def object(self) -> str: ...  # noqa: D102
+    def object(self) -> str:
+        """Kind and full name, such as ``table public.users``; what a difference is reported under."""
 
     @property
-    def definition(self) -> str: ...  # noqa: D102
+    def definition(self) -> str:
+        """All that makes up the object but its name, in one line; equal when nothing differs."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ class Table:
     details: str
 
     @property
-    def object(self) -> str:  # noqa: D102
+    def object(self) -> str:
         return f"table {self.schema}.{self.name}"
 
     @property
-    def definition(self) -> str:  # noqa: D102
+    def definition(self) -> str:
         return _join(", ", f"{self.persistence} {self.kind}", f"owned by {self.owner}", self.details)
 
 
@@ -103,11 +105,11 @@ class Column:
         return packed >> 16 & 0xFFFF, (packed & 0x7FF ^ 1024) - 1024
 
     @property
-    def object(self) -> str:  # noqa: D102
+    def object(self) -> str:
         return f"column {self.schema}.{self.table}.{self.name}"
 
     @property
-    def definition(self) -> str:  # noqa: D102
+    def definition(self) -> str:
         return _join(
             " ",
             self.type,
@@ -133,11 +135,11 @@ class Constraint:
     referenced_columns: Sequence[str]
 
     @property
-    def object(self) -> str:  # noqa: D102
+    def object(self) -> str:
         return f"constraint {self.schema}.{self.table}.{self.name}"
 
     @property
-    def definition(self) -> str:  # noqa: D102
+    def definition(self) -> str:
         return self.text
 
 
@@ -157,11 +159,11 @@ class Index:
     columns: Sequence[str]
 
     @property
-    def object(self) -> str:  # noqa: D102
+    def object(self) -> str:
         return f"index {self.schema}.{self.table}.{self.name}"
 
     @property
-    def definition(self) -> str:  # noqa: D102
+    def definition(self) -> str:
         return _join(", ", self.text, not self.valid and "invalid", not self.ready and "not ready")
 
 
@@ -175,11 +177,11 @@ class EnumType:
     labels: Sequence[str]
 
     @property
-    def object(self) -> str:  # noqa: D102
+    def object(self) -> str:
         return f"type {self.schema}.{self.name}"
 
     @property
-    def definition(self) -> str:  # noqa: D102
+    def definition(self) -> str:
         labels = ", ".join("'" + label.replace("'", "''") + "'" for label in self.labels)
         return f"enum ({labels}), owned by {self.owner}"
 
@@ -195,11 +197,11 @@ class OtherObject:
     text: str
 
     @property
-    def object(self) -> str:  # noqa: D102
+    def object(self) -> str:
         return f"{self.kind} {self.schema}.{self.name}"
 
     @property
-    def definition(self) -> str:  # noqa: D102
+    def definition(self) -> str:
         return _join(", ", self.text, self.owner and f"owned by {self.owner}")
 
 
