@@ -15,7 +15,7 @@ DEMO := ANSIBLE_DISPLAY_OK_HOSTS=false ansible-playbook --inventory inventory/de
 # On the controller: the test hosts, SSH to them, the virtual environment.
 PACKAGES := podman runc netavark aardvark-dns iptables debootstrap catatonit uidmap openssh-client python3-venv
 # The tests run against a private PostgreSQL cluster besides.
-TEST_PACKAGES := postgresql sqlite3
+TEST_PACKAGES := postgresql sqlite3 pgloader stunnel4
 
 ##@ Run it
 .PHONY: demo
