@@ -9,8 +9,8 @@ short_description: Reads a profile of the migration on the controller
 version_added: 0.1.0
 author: ContraLock migration team (@contralock)
 description:
-  - A profile is a folder with C(schema/NNNN_name.up.sql) and C(schema/NNNN_name.down.sql). The lookup checks the files
-    (numbers without a gap, both directions, UTF-8) and returns their text.
+  - A profile is a folder with C(schema/NNNN_name.up.sql) and C(schema/NNNN_name.down.sql), and with C(mapping.yml),
+    whose JSON Schema lies in the folder above. The lookup checks the files and returns their content.
 options:
   _terms:
     description:
@@ -40,6 +40,12 @@ _list:
         - The schema changes in order, each with C(name), C(up) and C(down); see M(contralock.database.pg_schema).
       type: list
       elements: dict
+    mapping:
+      description: What C(mapping.yml) says; null when the folder has none.
+      type: dict
+    mapping_schema:
+      description: The JSON Schema that C(mapping.yml) was held against; null when the folder has no mapping.
+      type: dict
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +56,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.profile import MAPPING_FILE, load_profile
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 
 
@@ -82,5 +89,11 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # because Ansible has no 
 
 
 def read_profile(folder: Path) -> dict[str, Any]:
-    """Return a profile as the playbooks use it."""
-    return {"name": folder.name, "changes": [asdict(change) for change in load_changes(folder / "schema")]}
+    """Return a profile as the playbooks use it; the documents travel to the hosts with the tasks."""
+    profile = load_profile(folder) if (folder / MAPPING_FILE).exists() else None
+    return {
+        "name": folder.name,
+        "changes": [asdict(change) for change in load_changes(folder / "schema")],
+        "mapping": profile and profile.document,
+        "mapping_schema": profile and profile.document_schema,
+    }
