@@ -1,0 +1,99 @@
+"""A database for a rehearsal: made by the owner of the real one, beside it, and dropped afterwards."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.conninfo import make_conninfo
+
+from .connection import Connection, connect
+from .errors import MigrationError
+
+APPLICATION_NAME = "contralock scratch_database"
+
+#: The comment that tells a scratch database from somebody's own. Only what carries it is ever dropped.
+MARK = "Scratch database of a migration's rehearsal; dropped at its end"
+
+#: Same as the real one: UTF8, and text in the order of its code points.
+CREATE = (
+    "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' "
+    "LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' CONNECTION LIMIT 20"
+)
+COMMENT = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+
+
+def scratch_target(target: str, name: str) -> str:
+    """Return the connection string of the scratch database beside ``target``."""
+    return make_conninfo(target, dbname=name)
+
+
+def create_scratch(target: str, name: str) -> None:
+    """Create an empty scratch database, after dropping one that a killed rehearsal has left.
+
+    Args:
+        target: The real database, as its owner; the scratch database is made on the same server.
+        name: The scratch database's name.
+
+    Raises:
+        MigrationError: The name belongs to a database that no rehearsal made, or the owner may not create databases.
+    """
+    with connect(target, APPLICATION_NAME) as connection:
+        _refuse_the_target_itself(connection, name)
+        _drop(connection, name)
+        try:
+            connection.execute(sql.SQL(CREATE).format(name=sql.Identifier(name)))
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+            comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(MARK))
+            connection.execute(comment)
+        except errors.InsufficientPrivilege as error:
+            raise MigrationError(
+                f"role {connection.info.user!r} may not create the scratch database {name!r}: {_words(error)}",
+                f"Run ALTER ROLE {connection.info.user} CREATEDB as an administrator of the server",
+            ) from None
+
+
+def drop_scratch(target: str, name: str) -> bool:
+    """Drop the scratch database; tell whether there was one.
+
+    Raises:
+        MigrationError: A database of this name exists that no rehearsal made.
+    """
+    with connect(target, APPLICATION_NAME) as connection:
+        _refuse_the_target_itself(connection, name)
+        return _drop(connection, name)
+
+
+def scratch_exists(target: str, name: str) -> bool:
+    """Tell whether a scratch database of this name is there; refuse as ``drop_scratch`` does."""
+    with connect(target, APPLICATION_NAME) as connection:
+        _refuse_the_target_itself(connection, name)
+        return _is_ours(connection, name)
+
+
+def _refuse_the_target_itself(connection: Connection, name: str) -> None:
+    if name == connection.info.dbname:
+        raise MigrationError(f"{name!r} is the target itself", "Give the scratch database another name")
+
+
+def _is_ours(connection: Connection, name: str) -> bool:
+    found = connection.execute(COMMENT, [name]).fetchone()
+    if found is None:
+        return False
+    if found[0] != MARK:
+        raise MigrationError(
+            f"database {name!r} exists and no rehearsal made it",
+            "Give the scratch database another name, or drop this one when nobody needs it",
+        )
+    return True
+
+
+def _drop(connection: Connection, name: str) -> bool:
+    """Drop what carries the mark, whoever is still connected: only the leavings of a killed rehearsal can be."""
+    if not _is_ours(connection, name):
+        return False
+    connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    return True
+
+
+def _words(error: psycopg.Error) -> str:
+    return " ".join(str(error).split())
