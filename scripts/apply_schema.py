@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -63,21 +64,35 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def find_changes(profile: str) -> Path:
     """Return the folder of changes that a profile's name, its folder, or the folder itself stands for."""
+    if not profile.strip():
+        raise MigrationError("the profile's name is empty", f"Give one of {', '.join(_names())}, or a folder")
     named = PROFILES / profile / "schema"
     folder = named if named.is_dir() else Path(profile)
     return folder / "schema" if (folder / "schema").is_dir() else folder
 
 
+def _names() -> list[str]:
+    return sorted(folder.parent.name for folder in PROFILES.glob("*/schema"))
+
+
+def say(line: str, end: str = "\n") -> None:
+    """Print at once; that nobody reads it any more (`| head`) stops no change."""
+    try:
+        print(line, end=end, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def print_report(options: argparse.Namespace, report: Report) -> None:
     """Say what was found; what was done has been said already, line by line."""
     if options.json:
-        print(json.dumps({"changed": report.changed, **asdict(report)}, indent=2))
+        say(json.dumps({"changed": report.changed, **asdict(report)}, indent=2))
     elif not options.quiet:
         if options.diff and report.diff:
-            print(report.diff, end="")
+            say(report.diff, end="")
         for name in report.pending:
-            print(f"would {'apply' if options.state == 'present' else 'take back'} {name}")
-        print(f"version: {report.version or 'none'}{'' if report.changed else ', nothing to do'}")
+            say(f"would {'apply' if options.state == 'present' else 'take back'} {name}")
+        say(f"version: {report.version or 'none'}{'' if report.changed else ', nothing to do'}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,11 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.check:
                 report = ask(connection, request)
             else:
-                report = perform(connection, request, lambda line: None if silent else print(line, flush=True))
+                report = perform(connection, request, lambda line: None if silent else say(line))
     except MigrationError as error:
         print(f"refused: {error}", file=sys.stderr)
         if options.json:
-            print(json.dumps({"error": str(error), "details": error.details}, indent=2))
+            say(json.dumps({"error": str(error), "details": error.details}, indent=2))
         return EXIT_REFUSED
     except KeyboardInterrupt:
         print("interrupted: the change that ran was rolled back, the ones before it stay", file=sys.stderr)

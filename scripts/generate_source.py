@@ -7,6 +7,7 @@ Exit codes: 0 written; 2 refused or failed, and then nothing has changed under t
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -55,7 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"error: interrupted; {given.path} is as it was.", file=sys.stderr)
         return 2
-    print(as_json(outcome) if given.json else as_text(outcome))
+    try:
+        print(as_json(outcome) if given.json else as_text(outcome), flush=True)
+    except BrokenPipeError:  # `| head` has read enough; the file is there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
     return 0
 
 

@@ -68,6 +68,7 @@ def test_json_is_one_document(profile: str, database: Database) -> None:
     drifted = run(profile, "--target", database.conninfo, "--json", "--check")
     assert drifted.returncode == 2
     assert "users_role: missing" in json.loads(drifted.stdout)["details"]["drift"][0]
+    assert "as a schema change of its own after 0003_bio.up.sql." in json.loads(drifted.stdout)["error"]
 
 
 def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: Path) -> None:
@@ -82,7 +83,10 @@ def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: P
         ((str(tmp_path / "none"), *target), "there is no folder"),
         ((profile, "--target", f"host=/tmp password={SECRET}"), "holds a secret"),
         ((profile, "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
-        ((profile, *target, "--to", "1"), "'to' says how far"),
+        # Refused before anything is asked: there is no such server.
+        (("", "--target", "host=/nowhere"), "the profile's name is empty. Give one of contralock, or a folder."),
+        ((profile, "--target", "host=/nowhere", "--to", "1"), "'to' ('1') says how far"),
+        ((profile, "--target", "host=/nowhere", "--lock-wait", "-1"), "lock_wait is -1 seconds. Give 0"),
         ((), "usage:"),
     ):
         refused = run(*arguments)
@@ -90,6 +94,16 @@ def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: P
         assert words in refused.stderr
         assert SECRET not in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_a_reader_that_goes_away_stops_no_change(profile: str, database: Database, tmp_path: Path) -> None:
+    script, said = ROOT / "scripts" / "apply_schema.py", tmp_path / "said"
+    command = (
+        f"{sys.executable} {script} {profile} --target '{database.conninfo}' 2>{said} | true; exit ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", command], check=False, timeout=60)
+    assert (done.returncode, said.read_text()) == (0, "")
+    assert recorded(database.conninfo) == NAMES
 
 
 def test_a_profile_is_found_by_name_and_libpq_finds_the_database(cluster: Cluster, database: Database) -> None:

@@ -355,8 +355,14 @@ def test_row_security_hides_no_row_from_the_count(connection: Connection) -> Non
     assert perform(connection, Request(changes)).version == "0004_step"
 
 
-def test_to_belongs_to_the_way_back(connection: Connection) -> None:
-    refused(connection, Request(three(), to="1"), "'to' says how far to go back")
+def test_to_belongs_to_the_way_back() -> None:
+    with pytest.raises(MigrationError, match=r"'to' \('1'\) says how far to go back"):
+        Request(three(), to="1")
+
+
+def test_a_wait_is_not_negative() -> None:
+    with pytest.raises(MigrationError, match="lock_wait is -1 seconds"):
+        Request(three(), lock_wait=-1)
 
 
 def test_a_lost_connection_is_told_with_its_mend(connection: Connection, database: Database) -> None:

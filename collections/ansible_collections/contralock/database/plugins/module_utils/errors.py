@@ -23,4 +23,9 @@ class MigrationError(Exception):
         self.details = details or {}
 
     def __str__(self) -> str:
-        return f"{self.fact}. {self.mend}." if self.mend else f"{self.fact}."
+        return " ".join(_sentence(part) for part in (self.fact, self.mend) if part)
+
+
+def _sentence(text: str) -> str:
+    """Return the text with a full stop, unless the server's or the system's own words in it bring an end along."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -45,6 +45,18 @@ class Request:
     allow_data_loss: bool = False
     lock_wait: int = 30
 
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself, before any database is asked.
+
+        Raises:
+            MigrationError: ``to`` without ``reverted``, or a negative ``lock_wait``.
+        """
+        if self.to is not None and self.state == "present":
+            fact = f"'to' ({self.to!r}) says how far to go back, and nothing is to go back"
+            raise MigrationError(fact, "Leave it out, or say reverted")
+        if self.lock_wait < 0:
+            raise MigrationError(f"lock_wait is {self.lock_wait} seconds", "Give 0, which does not wait, or more")
+
 
 @dataclass
 class Report:
@@ -164,8 +176,6 @@ def _read_plan(connection: Connection, request: Request) -> Plan:
 
 
 def _plan(connection: Connection, request: Request) -> Plan:
-    if request.to is not None and request.state == "present":
-        raise MigrationError("'to' says how far to go back, and nothing is to go back", "Leave it out, or say reverted")
     records = read_records(connection)
     catalog = snapshot(connection, request.schema)
     if records:
@@ -189,7 +199,8 @@ def _refuse_drift(last: Record, catalog: Catalog) -> None:
     if drift := difference(last.catalog, catalog.description):
         raise MigrationError(
             f"schema {catalog.schema} is not what schema change {last.name} left: {'; '.join(drift)}",
-            "Undo what was changed by hand (or by the application), and write it as a schema change",
+            "Undo what was changed by hand (or by the application), and write it as a schema change of its own after"
+            f" {last.name}.up.sql",
             {"drift": drift},
         )
 

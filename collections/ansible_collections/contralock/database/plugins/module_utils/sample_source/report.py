@@ -8,11 +8,12 @@ from typing import TextIO
 
 from .writer import Outcome
 
-_REFRESH = 0.2  # seconds
+# Seconds between two looks at the same progress: a line that is redrawn, and a line that stays in a log.
+_REFRESH, _LOGGED = 0.2, 10.0
 
 
 class Ticker:
-    """Shows progress: one line that is redrawn on a terminal, a plain line for each tenth elsewhere.
+    """Shows progress: a line that is redrawn on a terminal; elsewhere a line every ten seconds, so none of a short run.
 
     Args:
         stream: Where to, usually standard error.
@@ -23,25 +24,22 @@ class Ticker:
         self._stream = stream
         self._quiet = quiet
         self._terminal = stream.isatty()
-        self._shown: tuple[str, int] = ("", 0)
-        self._next_at = 0.0
+        self._next_at = 0.0 if self._terminal else time.monotonic() + _LOGGED
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` are written, if that is news."""
         if self._quiet or not total:
             return
-        line = f"{what}: {done:,} of {total:,} ({100 * done // total} %)"
-        if self._terminal:
-            if done == total or time.monotonic() >= self._next_at:
-                self._next_at = time.monotonic() + _REFRESH
-                self._stream.write(f"\r\x1b[K{line}" + ("\n" if done == total else ""))
-                self._stream.flush()
+        now, ends = time.monotonic(), self._terminal and done == total
+        if not ends and now < self._next_at:
             return
-        step = (what, 10 * done // total)
-        if step != self._shown and step[1]:
-            self._shown = step
-            self._stream.write(f"{line}\n")
+        self._next_at = now + (_REFRESH if self._terminal else _LOGGED)
+        line = f"{what}: {done:,} of {total:,} ({100 * done // total} %)"
+        try:
+            self._stream.write(f"\r\x1b[K{line}" + ("\n" if ends else "") if self._terminal else f"{line}\n")
             self._stream.flush()
+        except BrokenPipeError:  # nobody reads it any more (`| head`), and the file is wanted all the same
+            self._quiet = True
 
 
 def as_json(outcome: Outcome) -> str:
