@@ -1,0 +1,215 @@
+"""Texts, labels of enumerations, uuids and binary data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .catalog import Column
+from .cells import Cells
+from .conversion_base import (
+    Conversion,
+    Converted,
+    Reader,
+    Reason,
+    UnfitError,
+    keep_where,
+    misfits_where,
+    read_singly,
+    refuse_where,
+)
+
+NOT_UTF8 = Reason("text that is not valid UTF-8", "Correct the text in the application; PostgreSQL holds UTF-8 only")
+HOLDS_NUL = Reason("text that holds a NUL character", "Take U+0000 out of the text; PostgreSQL cannot hold it")
+
+#: The form that Sequelize writes and PostgreSQL prints (RFC 9562, section 4), in any case.
+_UUID = r"^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_UUID_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
+#: Other spellings, which PostgreSQL would take: the application compares texts and would not find them again.
+_OTHER_UUID = r"(?i)^(?:urn:uuid:)?\{?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?$"
+_OTHER_UUID_REASON = Reason(
+    "uuid in another spelling than 8-4-4-4-12 hexadecimal digits",
+    "Write it with its dashes and without braces in the application, or replace it by the rule map",
+)
+_NO_UUID = Reason(
+    "text that is no uuid", "Correct the value in the application, or move with a profile whose column is a text"
+)
+
+
+def decoded(value: bytes) -> str:
+    """Return a stored text.
+
+    Raises:
+        UnfitError: It is not UTF-8 (as RFC 3629 has it: no surrogates) or holds NUL.
+    """
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise UnfitError(NOT_UTF8) from None
+    if "\0" in text:
+        raise UnfitError(HOLDS_NUL)
+    return text
+
+
+def decode_texts(part: pa.LargeBinaryArray) -> Converted:
+    """Return texts as Arrow strings; what is not UTF-8 or holds NUL is a misfit."""
+    try:
+        values = part.cast(pa.string())
+    except pa.ArrowInvalid:
+        return read_singly(part, decoded, pa.string())
+    return refuse_where(Converted(values), pc.match_substring(part, "\0"), HOLDS_NUL)
+
+
+def encoded(values: pa.Array) -> pa.LargeBinaryArray:
+    """Return strings as the bytes that SQLite stores."""
+    return values.cast(pa.large_binary())
+
+
+class TextConversion(Conversion):
+    """text, varchar and varchar(n) from TEXT."""
+
+    arrow_type = pa.string()
+    kind = "text column"
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"texts": self._texts}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), texts=encoded(values))
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return values.cast(pa.large_string())
+
+    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
+        converted = decode_texts(part)
+        length = self.target.length
+        if length is None:
+            return converted
+        # PostgreSQL would cut spaces that are too many without a word: they are too many all the same.
+        reason = Reason(
+            f"text longer than {length} characters",
+            f"Shorten it in the application, add the rule truncate: {length}, or make the column wider",
+        )
+        return refuse_where(converted, pc.greater(pc.utf8_length(converted.values), length), reason)
+
+
+class PaddedTextConversion(TextConversion):
+    """char(n): PostgreSQL pads with spaces, and takes spaces at the end for padding."""
+
+    kind = "char column"
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), texts=encoded(pc.utf8_rtrim(values, " ")))
+
+    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
+        reason = Reason("text with spaces at its end, which char(n) does not keep", "Make the column varchar or text")
+        found = super()._texts(part)
+        kept = refuse_where(found, pc.ends_with(found.values, " "), reason)
+        return Converted(pc.utf8_rpad(kept.values, self.target.length or 0, " "), kept.misfits)
+
+
+class EnumConversion(Conversion):
+    """An enumeration from TEXT; SQLite lets any text in."""
+
+    arrow_type = pa.string()
+    kind = "enum column"
+
+    def __init__(self, target: Column, declared_type: str, labels: Sequence[str]) -> None:
+        super().__init__(target, declared_type)
+        self.labels = tuple(labels)
+        self._labels = pa.array([label.encode() for label in labels], pa.large_binary())
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"texts": self._texts}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), texts=encoded(values))
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return values.cast(pa.large_string())
+
+    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
+        reason = Reason(
+            f"text that is no label of {self.target.type}",
+            "Correct the value, add the rule map, or add the label to the enumeration",
+        )
+        known = pc.is_in(part, value_set=self._labels)
+        unknown = misfits_where(pc.and_(pc.is_valid(part), pc.invert(known)), reason)
+        return Converted((keep_where(known, part) if unknown else part).cast(pa.string()), unknown)
+
+
+class UuidConversion(Conversion):
+    """uuid from TEXT of 36 characters, in any case; Sequelize writes lower case."""
+
+    arrow_type = pa.binary(16)
+    kind = "uuid column"
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"texts": self._texts}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), texts=encoded(_spelled(values)))
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return _spelled(values)
+
+    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
+        canonical = pc.match_substring_regex(part, _UUID)
+        others = misfits_where(pc.invert(canonical), _NO_UUID)
+        if not others:
+            return Converted(_packed(part))
+        spelled = pc.match_substring_regex(part, _OTHER_UUID)
+        return Converted(
+            _packed(keep_where(canonical, part)),
+            (
+                *misfits_where(pc.and_(others[0].mask, spelled), _OTHER_UUID_REASON),
+                *misfits_where(pc.and_not(others[0].mask, spelled), _NO_UUID),
+            ),
+        )
+
+
+def _packed(texts: pa.LargeBinaryArray) -> pa.FixedSizeBinaryArray:
+    """Return the 16 bytes of uuids that all have the canonical form; all digits are read in one call."""
+    present = texts.drop_null()
+    spelled = b"".join(present.to_pylist()).replace(b"-", b"")
+    data = pa.py_buffer(bytes.fromhex(spelled.decode("ascii")))
+    packed = pa.Array.from_buffers(pa.binary(16), len(present), [None, data])
+    if not texts.null_count:
+        return packed
+    return pc.replace_with_mask(pa.nulls(len(texts), pa.binary(16)), pc.is_valid(texts), packed)
+
+
+def _spelled(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
+    """Return uuids as PostgreSQL prints them."""
+    digits = _digits(values)
+    parts = [pc.utf8_slice_codeunits(digits, start, stop) for start, stop in _UUID_PARTS]
+    return pc.binary_join_element_wise(*parts, pa.scalar("-", pa.large_string()))
+
+
+def _digits(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
+    present = values.drop_null()
+    data = pa.py_buffer(b"".join(present.to_pylist()).hex().encode())
+    digits = pa.Array.from_buffers(pa.binary(32), len(present), [None, data]).cast(pa.binary()).cast(pa.large_string())
+    if not values.null_count:
+        return digits
+    return pc.replace_with_mask(pa.nulls(len(values), pa.large_string()), pc.is_valid(values), digits)
+
+
+class BinaryConversion(Conversion):
+    """bytea from BLOB."""
+
+    arrow_type = pa.binary()
+    kind = "binary column"
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"blobs": lambda part: Converted(part.cast(pa.binary()))}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), blobs=values.cast(pa.large_binary()))
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        r"""Return the hex format (``\x`` and two digits for each byte), which needs no setting."""
+        texts = [None if value is None else rf"\x{value.hex()}" for value in values.to_pylist()]
+        return pa.array(texts, pa.large_string())

@@ -1,0 +1,49 @@
+"""Which conversion a column gets: by the PostgreSQL type and the encoding of the source column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+
+from .catalog import Column
+from .conversion_base import Conversion
+from .conversion_texts import BinaryConversion, EnumConversion, PaddedTextConversion, TextConversion, UuidConversion
+
+
+class Encoding(StrEnum):
+    """Who wrote the source, and thereby how its SQLite columns spell values."""
+
+    SEQUELIZE = "sequelize"
+
+
+#: PostgreSQL's name of the type (pg_type.typname) and the source's encoding to the conversion.
+_CONVERSIONS: Mapping[tuple[str, Encoding], Callable[[Column, str], Conversion]] = {
+    ("text", Encoding.SEQUELIZE): TextConversion,
+    ("varchar", Encoding.SEQUELIZE): TextConversion,
+    ("bpchar", Encoding.SEQUELIZE): PaddedTextConversion,
+    ("uuid", Encoding.SEQUELIZE): UuidConversion,
+    ("bytea", Encoding.SEQUELIZE): BinaryConversion,
+}
+
+
+def conversion_for(
+    column: Column,
+    declared_type: str,
+    labels: Sequence[str] | None = None,
+    encoding: Encoding = Encoding.SEQUELIZE,
+) -> Conversion | None:
+    """Return the conversion of a source column into a target column.
+
+    Args:
+        column: The target's column.
+        declared_type: The source column's declared type, as SQLite's schema spells it; may be empty.
+        labels: The labels of the target's enumeration when its type is one.
+        encoding: How the source spells values.
+
+    Returns:
+        The conversion; ``None`` when there is none for that type.
+    """
+    if labels is not None:
+        return EnumConversion(column, declared_type, labels)
+    make = _CONVERSIONS.get((column.type_name, encoding))
+    return make(column, declared_type) if make else None
