@@ -88,14 +88,24 @@ def connect(conninfo: str, application_name: str) -> Connection:
     Raises:
         MigrationError: The string holds a secret, is malformed or weakens TLS; or there is no connection.
     """
+    parameters = session_parameters(conninfo, application_name)
+    try:
+        return psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        raise connection_refusal(error, conninfo) from None
+
+
+def session_parameters(conninfo: str, application_name: str) -> dict[str, str]:
+    """Return libpq's parameters for a session, with what ``connect`` sets; for other clients of libpq.
+
+    Raises:
+        MigrationError: The string holds a secret, is malformed or weakens TLS.
+    """
     parameters = parse_conninfo(conninfo)
     # libpq ignores sslmode on a Unix socket, so that it can be set without knowing what a service file says.
     parameters |= {"sslmode": STRICT, "gssencmode": "disable", "client_encoding": "utf8"}
     parameters["application_name"] = application_name
-    try:
-        return psycopg.connect("", autocommit=True, **{**DEFAULTS, **parameters})  # type: ignore[arg-type]
-    except psycopg.Error as error:
-        raise _refusal(error, parameters) from None
+    return {**DEFAULTS, **parameters}
 
 
 def set_locally(connection: Connection, settings: Mapping[str, str]) -> None:
@@ -147,7 +157,9 @@ def _default(name: str) -> str:
     return (defaults.get(name.encode()) or b"").decode()
 
 
-def _refusal(error: psycopg.Error, parameters: Mapping[str, str]) -> MigrationError:
+def connection_refusal(error: Exception, conninfo: str) -> MigrationError:
+    """Return the error that says why there is no connection, whose message is libpq's or the server's."""
+    parameters = parse_conninfo(conninfo)
     message = " ".join(str(error).split())
     mend = next((mend for fragment, mend in MENDS if fragment.lower() in message.lower()), GENERAL_MEND)
     named = [name for name in ("service", "host", "hostaddr", "port", "dbname", "user") if name in parameters]

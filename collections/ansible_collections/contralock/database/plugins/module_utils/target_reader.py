@@ -1,0 +1,158 @@
+"""PostgreSQL's rows as columns of Arrow, read in one snapshot of the whole database.
+
+The ADBC driver asks for binary COPY and builds Arrow arrays from it, so that no value becomes a Python object. The
+connection follows the same rules as any other here (``connection.py``): no password in the string, TLS verified by
+name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+from adbc_driver_postgresql import StatementOptions
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from .connection import connection_refusal, session_parameters
+from .errors import MigrationError
+
+#: What the driver gathers before it hands over a batch. Its own 16 MB would be most of what a comparison needs.
+DRIVER_BATCH_BYTES = 2 << 20
+#: A batch is handed over at this size even when it has fewer rows: rows of many megabytes must not add up.
+MAX_BATCH_BYTES = 64 << 20
+
+#: One snapshot for all tables, whatever is written meanwhile. With row_security off the server refuses to read a
+#: table whose policies would hide rows, where it would leave them out without a word. Time limits of the role or the
+#: database are meant for the application's short questions.
+BEGIN = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET LOCAL row_security = off",
+    "SET LOCAL statement_timeout = 0",
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+    "SET LOCAL lock_timeout = '60s'",
+)
+
+#: Types whose order follows a collation; SQLite's BINARY order of text is PostgreSQL's "C".
+COLLATED = frozenset({"text", "varchar", "bpchar"})
+
+
+@dataclass(frozen=True)
+class TargetReader:
+    """An open transaction of PostgreSQL; see ``open_target``."""
+
+    connection: adbc.Connection
+
+    def read(self, query: str, what: str, batch_rows: int = 20_000) -> Iterator[list[pa.Array]]:
+        """Run a query and hand over its columns.
+
+        Args:
+            query: A SELECT, as ``select_columns`` writes it.
+            what: The object that is read, for the message (``table public.users``).
+            batch_rows: The most rows in a batch; it has fewer where they are large, and at the end.
+
+        Yields:
+            One array per column, of the types that the driver has for PostgreSQL's; extension types are unwrapped
+            (uuid is 16 bytes; numeric, json and jsonb are text).
+
+        Raises:
+            MigrationError: The server refuses or is gone.
+        """
+        try:
+            with self.connection.cursor() as cursor:
+                hint = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(DRIVER_BATCH_BYTES)}
+                cursor.adbc_statement.set_options(**hint)
+                cursor.execute(query)
+                with cursor.fetch_record_batch() as reader:
+                    for table in _rebatched(reader, batch_rows):
+                        yield [_plain(column) for column in table.columns]
+        except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+            # A batch that fails to arrive is Arrow's error; the server's own words are in both.
+            raise MigrationError(
+                f"{what} cannot be read from PostgreSQL: {server_message(error)}",
+                "Mend that (see the server's log) and run again; nothing was written",
+            ) from None
+
+
+@contextmanager
+def open_target(conninfo: str, application_name: str) -> Iterator[TargetReader]:
+    """Open a read-only transaction that sees one moment of the database.
+
+    Args:
+        conninfo: A libpq connection string or URI without a secret (see ``connection.connect``).
+        application_name: How the session shows itself in ``pg_stat_activity``.
+
+    Raises:
+        MigrationError: There is no connection.
+    """
+    parameters = session_parameters(conninfo, application_name)
+    try:
+        connection = adbc.connect(make_conninfo("", **parameters))
+    except adbc_driver_manager.Error as error:
+        raise connection_refusal(error, conninfo) from None
+    with connection:
+        with connection.cursor() as cursor:
+            for command in BEGIN:
+                cursor.execute(command)
+        yield TargetReader(connection)
+
+
+def select_columns(
+    schema: str,
+    table: str,
+    columns: Sequence[str],
+    order: Sequence[tuple[str, str]] = (),
+    expressions: Sequence[sql.Composable] = (),
+) -> str:
+    """Write the SELECT for a table's columns.
+
+    Args:
+        schema: Name of the schema.
+        table: Name of the table.
+        columns: Names of its columns, in the order wanted.
+        order: Name and bare type (``Column.type_name``) of the columns to order by; text is ordered by its bytes.
+        expressions: What to select besides the columns, after them.
+    """
+    # With the table's name: ORDER BY would otherwise look for a column of the result first.
+    ordered = [
+        sql.SQL('{} COLLATE "C"' if kind in COLLATED else "{}").format(sql.Identifier(table, name))
+        for name, kind in order
+    ]
+    query = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join([*map(sql.Identifier, columns), *expressions]), sql.Identifier(schema, table)
+    )
+    if ordered:
+        query = sql.SQL("{} ORDER BY {}").format(query, sql.SQL(", ").join(ordered))
+    return query.as_string()
+
+
+def server_message(error: Exception) -> str:
+    """Return the server's sentence out of the driver's, which repeats the query and ends with a code."""
+    first = str(error).split("\n", 1)[0]
+    return first.rpartition("ERROR:")[2].strip().removesuffix(".") or type(error).__name__
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # no chunk at all, or too much for one array
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    return array.storage if isinstance(array.type, pa.BaseExtensionType) else array
+
+
+def _rebatched(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.Table]:
+    """Cut the driver's batches anew: equally long batches on both sides are compared without being searched."""
+    held = reader.schema.empty_table()
+    for batch in reader:
+        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+        while held.num_rows >= rows:
+            yield held.slice(0, rows)
+            held = held.slice(rows)
+        if held.nbytes > MAX_BATCH_BYTES:
+            yield held
+            held = reader.schema.empty_table()
+    if held.num_rows:
+        yield held

@@ -1,0 +1,152 @@
+"""Columns of PostgreSQL, with a real server: types, batches, one moment for everything, refusals as sentences."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import psycopg
+import pyarrow as pa
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils import target_reader
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.target_reader import open_target, select_columns
+from psycopg import sql
+
+from tests.throwaway_cluster import Database
+
+NAME = "contralock test"
+
+#: column type, a value as SQL, the array's type, the value in it
+VALUES = [
+    ("smallint", "-5", pa.int16(), -5),
+    ("integer", "2147483647", pa.int32(), 2**31 - 1),
+    ("bigint", "-9223372036854775808", pa.int64(), -(2**63)),
+    ("numeric(5,2)", "97.5", pa.string(), "97.50"),
+    ("real", "1.5", pa.float32(), 1.5),
+    ("double precision", "0.1", pa.float64(), 0.1),
+    ("boolean", "true", pa.bool_(), True),
+    ("text", r"E'a\n\\N '", pa.string(), "a\n\\N "),
+    ("varchar(3)", "'abc'", pa.string(), "abc"),
+    ("char(3)", "'a'", pa.string(), "a  "),
+    ("mood", "'so so'", pa.string(), "so so"),
+    ("uuid", "'0AB00000-0000-4000-8000-00000000000F'", pa.binary(16), b"\x0a\xb0\0\0\0\0\x40\0\x80\0\0\0\0\0\0\x0f"),
+    ("date", "'2024-02-29'", pa.date32(), dt.date(2024, 2, 29)),
+    ("timestamp(3)", "'2024-02-29 1:2:3.456'", pa.timestamp("us"), dt.datetime(2024, 2, 29, 1, 2, 3, 456000)),
+    (
+        "timestamptz(3)",
+        "'2024-02-29 1:2:3.456+01'",
+        pa.timestamp("us", "UTC"),
+        dt.datetime(2024, 2, 29, 0, 2, 3, 456000, dt.UTC),
+    ),
+    ("json", """'{"b":1.0,  "a":2}'""", pa.string(), '{"b":1.0,  "a":2}'),
+    ("jsonb", """'{"bb":1.0,  "a":2}'""", pa.string(), '{"a": 2, "bb": 1.0}'),
+    ("bytea", r"'\x00ff'", pa.binary(), b"\0\xff"),
+]  # fmt: skip
+
+
+def execute(database: Database, *commands: str) -> None:
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        for command in commands:
+            connection.execute(command)
+
+
+def test_every_type_arrives_as_it_is(database: Database) -> None:
+    names = [f"c{number}" for number in range(len(VALUES))]
+    columns = ", ".join(f"{name} {value[0]}" for name, value in zip(names, VALUES, strict=True))
+    execute(
+        database,
+        "CREATE TYPE mood AS ENUM ('so so')",
+        f"CREATE TABLE t (n int PRIMARY KEY, {columns})",
+        f"INSERT INTO t VALUES (2, {', '.join(value[1] for value in VALUES)})",
+        "INSERT INTO t (n) VALUES (1)",
+    )
+    with open_target(database.conninfo, NAME) as target:
+        query = select_columns("public", "t", names, [("n", "int4")])
+        (batch,) = target.read(query, "table public.t")
+    for array, (kind, _, arrow_type, value) in zip(batch, VALUES, strict=True):
+        assert (kind, array.type) == (kind, arrow_type)
+        assert (kind, array.to_pylist()) == (kind, [None, value])
+
+
+@pytest.mark.parametrize(("rows", "sizes"), [(0, []), (1, [1]), (7, [7]), (8, [7, 1]), (100, [7] * 14 + [2])])
+def test_batches_have_the_rows_asked_for(database: Database, rows: int, sizes: list[int]) -> None:
+    execute(database, "CREATE TABLE t (n int)", f"INSERT INTO t SELECT generate_series(1, {rows})")
+    with open_target(database.conninfo, NAME) as target:
+        batches = list(target.read("SELECT n, n::text AS text FROM t ORDER BY n", "t", batch_rows=7))
+    assert [len(batch[0]) for batch in batches] == sizes
+    assert [n for batch in batches for n in batch[0].to_pylist()] == list(range(1, rows + 1))
+
+
+def test_large_rows_make_small_batches(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_reader, "MAX_BATCH_BYTES", 3 << 20)
+    execute(database, "CREATE TABLE t AS SELECT n, repeat('x', 1 << 20) AS v FROM generate_series(1, 20) n")
+    with open_target(database.conninfo, NAME) as target:
+        batches = [batch[1] for batch in target.read("SELECT n, v FROM t ORDER BY n", "t")]
+    assert sum(map(len, batches)) == 20
+    assert max(map(len, batches)) <= 6
+
+
+def test_all_reads_see_one_moment_and_nothing_can_be_written(database: Database) -> None:
+    execute(database, "CREATE TABLE t (n int)", "CREATE TABLE u (n int)", "INSERT INTO t VALUES (1)")
+    with open_target(database.conninfo, NAME) as target:
+        assert len(next(target.read("SELECT n FROM t", "t"))[0]) == 1
+        execute(database, "INSERT INTO u VALUES (1)", "UPDATE t SET n = 2")
+        assert list(target.read("SELECT n FROM u", "u")) == []
+        (settings,) = target.read(
+            "SELECT current_setting('application_name'), current_setting('statement_timeout')", "it"
+        )
+        assert [array.to_pylist() for array in settings] == [[NAME], ["0"]]
+        with pytest.raises(MigrationError, match=r"it cannot be read .* read-only transaction"):
+            list(target.read("INSERT INTO t VALUES (3)", "it"))
+
+
+def test_hidden_rows_are_refused_instead_of_left_out(database: Database) -> None:
+    execute(
+        database,
+        "CREATE TABLE t (n int)",
+        "INSERT INTO t VALUES (1)",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    )
+    with (
+        open_target(database.conninfo, NAME) as target,
+        pytest.raises(MigrationError, match="would be affected by row-level security policy"),
+    ):
+        list(target.read("SELECT n FROM t", "table public.t"))
+
+
+def test_text_comes_in_the_order_of_its_bytes() -> None:
+    query = select_columns("a", 'o"dd', ["Select", "x"], [("Select", "varchar"), ("x", "int4")], [sql.SQL("1 = 1")])
+    assert query == (
+        'SELECT "Select", "x", 1 = 1 FROM "a"."o""dd" ORDER BY "o""dd"."Select" COLLATE "C", "o""dd"."x"'
+    )  # fmt: skip
+
+
+def test_refusals_are_sentences(database: Database) -> None:
+    with open_target(database.conninfo, NAME) as target, pytest.raises(MigrationError) as caught:
+        list(target.read("SELECT nothing FROM pg_class", "table public.users"))
+    assert str(caught.value) == (
+        'table public.users cannot be read from PostgreSQL: column "nothing" does not exist.'
+        " Mend that (see the server's log) and run again; nothing was written."
+    )
+    for conninfo, words in (
+        ("host=/nowhere", "(host '/nowhere')"),
+        (f"{database.conninfo} dbname=absent", "Create the database"),
+        ("host=db1.example.org password=s3cret", "holds a secret (password)"),
+        ("host=db1.example.org sslmode=require", "does not prove who answers"),
+    ):
+        with pytest.raises(MigrationError) as caught, open_target(conninfo, NAME):
+            pass
+        assert words in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_lost_connection_is_told(database: Database) -> None:
+    execute(database, "CREATE TABLE t AS SELECT n, repeat('x', 1000) AS v FROM generate_series(1, 50000) n")
+    with open_target(database.conninfo, NAME) as target:
+        batches = target.read("SELECT n, v FROM t", "table public.t", batch_rows=1000)
+        next(batches)
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+        with psycopg.connect(database.superuser_conninfo, autocommit=True) as administrator:
+            administrator.execute(end, [NAME])
+        with pytest.raises(MigrationError, match=r"table public\.t cannot be read"):
+            list(batches)
