@@ -1,0 +1,282 @@
+"""The SQLite file that is moved: opened for reading only, refused when it is not whole.
+
+A SQLite file is delicate while it is in use: POSIX drops every lock that a process has on a file as soon as the process
+closes *any* descriptor of it (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled). So
+``open_source`` looks at the file through SQLite alone; ``file_facts`` reads its bytes, and says where it must not be
+used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import MigrationError
+
+#: Called with what is being done, how much is done, of how much; 0 of 0 where that cannot be known.
+Progress = Callable[[str, int, int], None]
+
+SHOWN_FINDINGS = 10
+CHUNK_BYTES = 1 << 20
+#: How long a reader waits for a writer that holds the file, in seconds.
+LOCK_WAIT_SECONDS = 30.0
+ROW_NUMBERS = ("rowid", "_rowid_", "oid")
+SIDE_FILES = ("-wal", "-shm", "-journal")
+
+RESTORE = "Restore the file from a backup that is whole, or find out what wrote it"
+_MAKE_WHOLE = "Open it once with the application or the sqlite3 shell, as its owner, so that SQLite can finish that"
+
+#: SQLite's result code (https://www.sqlite.org/rescode.html) or its beginning -> what it means here, and the mend.
+#: The first that fits counts.
+_CODES: Sequence[tuple[str, str, str]] = (
+    ("SQLITE_NOTADB", "is not a SQLite database, or it is encrypted", "Name the application's own, decrypted file"),
+    ("SQLITE_CORRUPT", "is damaged or cut off", RESTORE),
+    ("SQLITE_IOERR_SHORT_READ", "is cut off", RESTORE),
+    ("SQLITE_IOERR", "cannot be read from its disk", "Check the disk and the system's log"),
+    (
+        "SQLITE_READONLY_ROLLBACK",
+        "has a hot rollback journal: a writer died in the middle of a transaction, which a reader cannot take back",
+        _MAKE_WHOLE,
+    ),
+    (
+        "SQLITE_READONLY",
+        "has a write-ahead log that a reader cannot use",
+        f"Keep its -wal file beside it and its folder writable. {_MAKE_WHOLE}",
+    ),
+    ("SQLITE_BUSY", "is locked by another process", "Stop the process that writes it, and run again"),
+    ("SQLITE_PERM", "may not be read by this user", "Run as a user who may read the file and its folder"),
+    ("SQLITE_CANTOPEN", "cannot be opened", "Check that this user may read the file and enter its folder"),
+    ("SQLITE_NOMEM", "needs more memory than there is", "Run where there is more memory"),
+)
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a stopped file is, byte for byte.
+
+    Attributes:
+        bytes: Its size.
+        sha256: The checksum of all its bytes, in hexadecimal digits.
+        journal_mode: ``wal`` or ``rollback``; SQLite does not store which kind of rollback journal.
+        page_size: In bytes.
+        page_count: The size that the header states, in pages.
+        side_files: Name ending (``-wal``, ...) to bytes, of those that lie beside it.
+    """
+
+    bytes: int
+    sha256: str
+    journal_mode: str
+    page_size: int
+    page_count: int
+    side_files: Mapping[str, int] = field(default_factory=dict)
+
+
+def open_source(path: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> sqlite3.Connection:
+    """Open a SQLite file for reading.
+
+    Args:
+        path: The file. A live one may be written by others meanwhile; it is never treated as immutable.
+        wait_seconds: How long a read waits for a writer that holds the file.
+
+    Returns:
+        A connection in autocommit mode that refuses to write. TEXT comes as ``bytearray`` and BLOB as ``bytes``, so
+        that the two stay apart, and NUL and bytes that are no UTF-8 survive.
+
+    Raises:
+        MigrationError: The file is missing, no file, empty, encrypted, no SQLite database, cut off, locked, not
+            readable, in UTF-16, or a transaction in it was never finished.
+    """
+    _assert_file(path)
+    with explained(f"the source {path}"):
+        # as_uri() escapes the characters (? # %) that would end the name.
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=wait_seconds
+        )
+        try:
+            connection.text_factory = bytearray
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            _assert_utf8(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn SQLite's errors in the block into sentences.
+
+    Args:
+        what: What is being read, as the sentence's subject: ``the source /srv/app.sqlite``, ``table 'users'``.
+
+    Raises:
+        MigrationError: SQLite raised an error.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorname", "")
+        for beginning, meaning, mend in _CODES:
+            if code.startswith(beginning):
+                raise MigrationError(f"{what} {meaning} ({code}: {error})", mend) from error
+        raise MigrationError(f"{what} cannot be read: {error}", RESTORE) from error
+
+
+def assert_sound(connection: sqlite3.Connection, progress: Progress | None = None) -> None:
+    """Refuse a database that contradicts itself: SQLite's integrity check, and every foreign key.
+
+    Args:
+        connection: From ``open_source``. A live file in rollback-journal mode holds writers up meanwhile.
+        progress: Called before each of the two checks.
+
+    Raises:
+        MigrationError: With up to ten of the findings (orphans with their table, key and the missing parent's key)
+            and the number of all.
+    """
+    report = progress or (lambda *_: None)
+    with explained("the source"):
+        report("integrity", 0, 2)
+        _assert_integrity(connection)
+        report("foreign keys", 1, 2)
+        _assert_no_orphans(connection)
+        report("foreign keys", 2, 2)
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Read a stopped file's bytes and what its header says.
+
+    Never use it on a live file in a process that holds a lock on it through SQLite: the lock would be lost.
+
+    Args:
+        path: The file; read once, in pieces of 1 MB.
+
+    Raises:
+        MigrationError: It cannot be read, or it is no SQLite database.
+    """
+    _assert_file(path)
+    digest, size, header = hashlib.sha256(), 0, b""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                header = header or chunk[:100]
+                digest.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise MigrationError(
+            f"{path} cannot be read: {error.strerror}", "Check the file's mode and the disk"
+        ) from error
+    # The fields of the header: https://www.sqlite.org/fileformat2.html#the_database_header
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise MigrationError(f"{path} is not a SQLite database, or it is encrypted", "Name the application's own file")
+    page_size = int.from_bytes(header[16:18], "big")
+    sides = {ending: path.with_name(path.name + ending) for ending in SIDE_FILES}
+    return FileFacts(
+        bytes=size,
+        sha256=digest.hexdigest(),
+        journal_mode="wal" if header[19] == 2 else "rollback",
+        page_size=65536 if page_size == 1 else page_size,
+        page_count=int.from_bytes(header[28:32], "big"),
+        side_files={ending: side.stat().st_size for ending, side in sides.items() if side.exists()},
+    )
+
+
+def _assert_file(path: Path) -> None:
+    """Refuse what is no file with content, without opening it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise MigrationError(f"there is no file {path}", "Name the SQLite file that the application uses") from None
+    except OSError as error:
+        raise MigrationError(f"{path} cannot be looked at: {error.strerror}", "Run as a user who may") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise MigrationError(f"{path} is {kind}", "Name the SQLite file that the application uses")
+    if found.st_size == 0:
+        raise MigrationError(
+            f"{path} is empty", "Name the SQLite file that the application uses, or restore it from a backup"
+        )
+    if not os.access(path, os.R_OK):
+        raise MigrationError(f"{path} may not be read by this user", "Run as a user who may read it")
+
+
+def _assert_utf8(connection: sqlite3.Connection, path: Path) -> None:
+    ((encoding,),) = connection.execute("PRAGMA encoding").fetchall()
+    if encoding != b"UTF-8":
+        raise MigrationError(
+            f"the source {path} keeps its text in {bytes(encoding).decode()}, and only UTF-8 is moved",
+            "Make a copy in UTF-8: sqlite3 OLD .dump | sqlite3 NEW, which leaves everything else as it is",
+        )
+
+
+def _assert_integrity(connection: sqlite3.Connection) -> None:
+    # One more than is shown, so that "and more" can be said. 'ok' is the answer when there is nothing.
+    rows = connection.execute(f"PRAGMA integrity_check({SHOWN_FINDINGS + 1})").fetchall()
+    found = [bytes(row[0]).decode(errors="backslashreplace") for row in rows]
+    if found == ["ok"]:
+        return
+    more = f"; and more than {SHOWN_FINDINGS}" if len(found) > SHOWN_FINDINGS else ""
+    raise MigrationError(
+        f"the source fails SQLite's integrity check: {'; '.join(found[:SHOWN_FINDINGS])}{more}",
+        RESTORE,
+        {"integrity_check": found[:SHOWN_FINDINGS]},
+    )
+
+
+def _assert_no_orphans(connection: sqlite3.Connection) -> None:
+    count = 0
+    shown: list[str] = []
+    with closing(connection.execute("PRAGMA foreign_key_check")) as found:
+        for table, rowid, parent, number in found:
+            count += 1
+            if len(shown) < SHOWN_FINDINGS:
+                shown.append(_orphan(connection, table, rowid, bytes(parent).decode(), number))
+    if count:
+        more = f"; and {count - len(shown)} more" if count > len(shown) else ""
+        raise MigrationError(
+            f"the source has {count} {'row that refers' if count == 1 else 'rows that refer'}"
+            f" to a row that is not there: {'; '.join(shown)}{more}",
+            "Mend these rows with the application, or delete them when they are of no use",
+            {"orphans": count, "shown": shown},
+        )
+
+
+def _orphan(connection: sqlite3.Connection, table: bytes, rowid: int | None, parent: str, number: int) -> str:
+    """Say which row of which table lacks which parent, by its declared key where it has one."""
+    name = bytes(table).decode()
+    info = connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", [name]).fetchall()
+    places = {bytes(column).decode(): int(place) for column, place in info}
+    links = connection.execute(
+        'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ? ORDER BY seq', [name, number]
+    ).fetchall()
+    columns = [bytes(link[0]).decode() for link in links]
+    # A column may be called rowid, and then means itself; SQLite has two more names for the row's number.
+    row = next((alias for alias in ROW_NUMBERS if alias not in map(str.lower, places)), None)
+    if rowid is None or row is None:
+        return f"a row of {name}: {', '.join(columns)} is in no row of {parent}"
+    key = sorted((column for column, place in places.items() if place), key=places.__getitem__) or [row]
+    wanted = ", ".join(quote_identifier(each) for each in [*key, *columns])
+    query = f"SELECT {wanted} FROM {quote_identifier(name)} WHERE {row} = ?"
+    shown = [_shown(value) for value in connection.execute(query, [rowid]).fetchone()]
+    return (
+        f"{name} {', '.join(key)} {', '.join(shown[: len(key)])}: "
+        f"{', '.join(columns)} {', '.join(shown[len(key) :])} is in no row of {parent}"
+    )
+
+
+def quote_identifier(name: str) -> str:
+    """Return a table's or column's name as SQL takes it, in SQLite as in PostgreSQL.
+
+    SQLite reads a quoted name that it does not know as a text: write ``table.column`` where that would go unseen.
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _shown(value: object) -> str:
+    return repr(value.decode(errors="backslashreplace") if isinstance(value, bytearray) else value)

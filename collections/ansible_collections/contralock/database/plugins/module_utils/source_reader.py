@@ -1,0 +1,60 @@
+"""Reads the rows of a SQLite table, column by column, and coerces nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from .cells import Cells
+from .source_file import explained, quote_identifier
+
+__all__ = ["BATCH_ROWS", "quote_identifier", "read_table"]
+
+BATCH_ROWS = 20_000
+#: Rows of many megabytes come in smaller batches: about this much is in memory at once.
+BATCH_BYTES = 64 << 20
+_FIRST_ROWS = 256
+
+
+def read_table(
+    connection: sqlite3.Connection,
+    table: str,
+    columns: Sequence[str],
+    order: Sequence[str] = (),
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[list[Cells]]:
+    """Read a table in batches.
+
+    Args:
+        connection: From ``open_source``.
+        table: The table's exact name.
+        columns: At least one exact name of a column.
+        order: Columns to order the rows by, byte by byte (BINARY), whatever their own collation is; SQLite's own
+            order without any.
+        batch_rows: The most rows of a batch. A batch may have fewer, the first ones have.
+
+    Yields:
+        One ``Cells`` for each of the columns, of one length, which is never 0.
+
+    Raises:
+        MigrationError: SQLite cannot read the table: a page is damaged, a column is missing.
+        ValueError: The connection would decode texts, or no column is named.
+    """
+    if connection.text_factory is not bytearray:
+        raise ValueError("open the source with open_source: this connection decodes its texts")
+    if not columns:
+        raise ValueError(f"no column of {table!r} is named")
+    name = quote_identifier(table)
+    # Qualified, because SQLite reads "missing" as a text where there is no such column.
+    query = f"SELECT {', '.join(f'{name}.{quote_identifier(column)}' for column in columns)} FROM {name}"
+    if order:
+        query += f" ORDER BY {', '.join(f'{name}.{quote_identifier(column)} COLLATE BINARY' for column in order)}"
+    with explained(f"table {table!r} of the source"), closing(connection.execute(query)) as cursor:
+        wanted = min(batch_rows, _FIRST_ROWS)
+        while rows := cursor.fetchmany(wanted):
+            batch = [Cells.of(values) for values in zip(*rows, strict=True)]
+            del rows
+            size = sum(part.nbytes for cells in batch for part in cells.parts.values())
+            wanted = max(1, min(batch_rows, BATCH_BYTES * batch[0].length // max(1, size)))
+            yield batch

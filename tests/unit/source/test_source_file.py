@@ -1,0 +1,269 @@
+"""Files that are no whole SQLite database are refused before anything is read from them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.source_file import (
+    assert_sound,
+    explained,
+    file_facts,
+    open_source,
+)
+
+Make = Callable[..., Path]
+FILLED = """
+    CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT);
+    CREATE INDEX t_b ON t (b);
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+        INSERT INTO t SELECT i, hex(i) FROM n;
+"""
+
+
+def refusal(path: Path) -> MigrationError:
+    with pytest.raises(MigrationError) as refused, closing(open_source(path)) as source:
+        assert_sound(source)
+    assert refused.value.mend
+    return refused.value
+
+
+def test_a_whole_file_is_opened_and_found_sound(make: Make) -> None:
+    seen: list[tuple[str, int, int]] = []
+    with closing(open_source(make(FILLED))) as source:
+        assert_sound(source, lambda *step: seen.append(step))
+        assert source.execute("SELECT b, x'00' FROM t LIMIT 1").fetchone() == (bytearray(b"31"), b"\0")
+    assert seen == [("integrity", 0, 2), ("foreign keys", 1, 2), ("foreign keys", 2, 2)]
+
+
+def test_nothing_can_be_written(make: Make) -> None:
+    with closing(open_source(make())) as source:
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            source.execute("INSERT INTO t VALUES (1, 'x')")
+        source.execute("PRAGMA query_only = OFF")
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            source.execute("INSERT INTO t VALUES (1, 'x')")
+
+
+@pytest.mark.parametrize("name", ["a b.sqlite", "a?mode=rw.sqlite", "a#b.sqlite", "100%25.sqlite", "ä.sqlite"])
+def test_any_file_name_is_taken_literally(make: Make, name: str) -> None:
+    open_source(make(FILLED, name)).close()
+
+
+def plant_missing(path: Path) -> None:
+    path.unlink()
+
+
+def plant_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def plant_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def plant_device(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def plant_text(path: Path) -> None:
+    path.write_text("id,name\n1,a\n" * 100)
+
+
+def plant_encrypted(path: Path) -> None:
+    path.write_bytes(hashlib.sha512(b"x").digest() * (path.stat().st_size // 64))
+
+
+def plant_cut_off(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 4096)
+
+
+def plant_cut_off_in_the_first_page(path: Path) -> None:
+    os.truncate(path, 700)
+
+
+def plant_damaged_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(3 * 4096 + 100)
+        file.write(b"\xff" * 2000)
+
+
+def plant_row_missing_in_an_index(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_schema SET sql = 'CREATE INDEX t_b ON t (a)' WHERE name = 't_b'")
+
+
+def plant_null(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE t SET b = NULL WHERE a = 7")
+        database.execute("PRAGMA writable_schema = ON")
+        sql = "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT NOT NULL)"
+        database.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 't'", [sql])
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (plant_missing, "there is no file"),
+        (plant_empty, "is empty"),
+        (plant_directory, "is a directory"),
+        (plant_device, "is no regular file"),
+        (plant_text, "is not a SQLite database, or it is encrypted"),
+        (plant_encrypted, "is not a SQLite database, or it is encrypted"),
+        (plant_cut_off, "is damaged or cut off"),
+        (plant_cut_off_in_the_first_page, "is damaged or cut off|is not a SQLite database"),
+        (plant_damaged_page, "fails SQLite's integrity check"),
+        (plant_row_missing_in_an_index, "fails SQLite's integrity check"),
+        (plant_null, "fails SQLite's integrity check: NULL value in t.b"),
+    ],
+)
+def test_what_is_not_whole_is_refused(make: Make, plant: Callable[[Path], None], message: str) -> None:
+    path = make(FILLED)
+    plant(path)
+    assert re.search(message, str(refusal(path)))
+
+
+def test_utf_16_is_refused(make: Make) -> None:
+    path = make("PRAGMA encoding = 'UTF-16'; CREATE TABLE t (a)")
+    assert "keeps its text in UTF-16le" in str(refusal(path))
+
+
+def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link.sqlite").symlink_to("gone")
+    assert "there is no file" in str(refusal(tmp_path / "link.sqlite"))
+
+
+def test_at_most_ten_findings_are_listed(make: Make) -> None:
+    path = make(FILLED)
+    plant_row_missing_in_an_index(path)
+    error = refusal(path)
+    assert len(error.details["integrity_check"]) == 10
+    assert error.fact.endswith("and more than 10")
+
+
+ORPHANS = """
+    CREATE TABLE parent (id TEXT PRIMARY KEY);
+    CREATE TABLE child (id TEXT PRIMARY KEY, "from" TEXT REFERENCES parent (id));
+    INSERT INTO parent VALUES ('p1');
+    INSERT INTO child VALUES ('c0', 'p1'), ('c1', 'lost'), ('c2', NULL);
+"""
+
+
+def test_an_orphan_is_named_with_its_key_and_parent(make: Make) -> None:
+    shown = "child id 'c1': from 'lost' is in no row of parent"
+    fact = f"the source has 1 row that refers to a row that is not there: {shown}"
+    assert refusal(make(ORPHANS)).fact == fact
+
+
+def test_a_source_without_orphans_is_sound(make: Make) -> None:
+    with closing(open_source(make(ORPHANS.replace(", ('c1', 'lost')", "")))) as source:
+        assert_sound(source)
+
+
+@pytest.mark.parametrize(
+    ("child", "values", "shown"),
+    [
+        ("child (p TEXT REFERENCES parent)", "('x')", "child rowid 1: p 'x'"),
+        ("child (rowid TEXT, p TEXT REFERENCES parent)", "('a', 'x')", "child _rowid_ 1: p 'x'"),
+        ("child (a, b, p REFERENCES parent, PRIMARY KEY (b, a))", "(1, 2, 'x')", "child b, a 2, 1: p 'x'"),
+        ("child (a PRIMARY KEY, p REFERENCES parent) WITHOUT ROWID", "(1, 'x')", "a row of child: p"),
+        ('"chi""ld" ("p q" REFERENCES parent)', "('x')", "chi\"ld rowid 1: p q 'x'"),
+    ],
+)
+def test_orphans_of_any_table_are_named(make: Make, child: str, values: str, shown: str) -> None:
+    name = child[: child.index("(")] if not child.startswith('"') else '"chi""ld"'
+    path = make(f"CREATE TABLE parent (id TEXT PRIMARY KEY); CREATE TABLE {child}; INSERT INTO {name} VALUES {values}")
+    assert f"{shown} is in no row of parent" in str(refusal(path))
+
+
+def test_many_orphans_are_counted(make: Make) -> None:
+    rows = ", ".join(f"('c{number:03}', 'lost')" for number in range(3, 33))
+    error = refusal(make(f"{ORPHANS}; INSERT INTO child VALUES {rows}"))
+    assert error.details["orphans"] == 31
+    assert "; and 21 more" in error.fact
+
+
+KILLED_WRITER = """
+import os, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA journal_mode = " + sys.argv[2])
+database.execute("PRAGMA cache_size = 1")
+database.execute("PRAGMA synchronous = FULL")
+database.execute("BEGIN")
+database.execute("UPDATE t SET b = 'torn'")
+if sys.argv[2] == "WAL":
+    database.execute("COMMIT")
+os._exit(9)
+"""
+
+
+def kill_a_writer(path: Path, mode: str) -> None:
+    subprocess.run([sys.executable, "-c", KILLED_WRITER, str(path), mode], check=False)
+
+
+def test_a_transaction_that_was_never_finished_is_refused(make: Make) -> None:
+    path = make(FILLED)
+    kill_a_writer(path, "DELETE")
+    assert path.with_name("source.sqlite-journal").exists()
+    assert "hot rollback journal" in str(refusal(path))
+
+
+def test_what_the_write_ahead_log_holds_is_read(make: Make) -> None:
+    path = make(FILLED)
+    kill_a_writer(path, "WAL")
+    assert path.with_name("source.sqlite-wal").stat().st_size > 0
+    with closing(open_source(path)) as source:
+        assert_sound(source)
+        assert source.execute("SELECT DISTINCT b FROM t").fetchall() == [(bytearray(b"torn"),)]
+
+
+def test_a_writer_that_holds_the_file_is_named_as_the_reason(make: Make) -> None:
+    path = make(FILLED)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(MigrationError, match="is locked by another process"):
+            open_source(path, wait_seconds=0.05)
+
+
+def test_other_errors_of_sqlite_are_explained_too() -> None:
+    with pytest.raises(MigrationError, match=r"table 't' cannot be read: no such table: t\."), explained("table 't'"):
+        sqlite3.connect(":memory:").execute("SELECT * FROM t")
+
+
+def test_facts_are_those_of_the_bytes(make: Make) -> None:
+    path = make(FILLED)
+    facts = file_facts(path)
+    with closing(sqlite3.connect(path)) as database:
+        ((pages,),) = database.execute("PRAGMA page_count")
+    assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (facts.bytes, facts.page_size, facts.page_count) == (path.stat().st_size, 4096, pages)
+    assert (facts.journal_mode, facts.side_files) == ("rollback", {})
+
+
+def test_facts_know_the_write_ahead_log(make: Make) -> None:
+    path = make(f"PRAGMA page_size = 65536; PRAGMA journal_mode = WAL; {FILLED}")
+    shutil.copy(path, path.with_name("source.sqlite-wal"))
+    facts = file_facts(path)
+    assert (facts.journal_mode, facts.page_size) == ("wal", 65536)
+    assert facts.side_files == {"-wal": path.stat().st_size}
+
+
+@pytest.mark.parametrize("plant", [plant_missing, plant_empty, plant_directory, plant_text])
+def test_facts_of_what_is_no_database_are_refused(make: Make, plant: Callable[[Path], None]) -> None:
+    path = make(FILLED)
+    plant(path)
+    with pytest.raises(MigrationError):
+        file_facts(path)
