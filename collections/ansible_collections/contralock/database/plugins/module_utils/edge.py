@@ -2,34 +2,78 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.parameters import remove_values
 
 from .errors import MigrationError
+from .run_step import Interrupted, Progress, StepRun, no_progress, within_run
 
 #: Ansible must not log the connection string: a password does not belong into it, and if one is there it stays there.
 TARGET_ARGUMENT: Mapping[str, Any] = {"target": {"type": "str", "required": True, "no_log": True}}
 
-Verb = Callable[[AnsibleModule], Mapping[str, object]]
+#: What a module takes that can be a step of a run. ``lease`` is what opening the run returned; it is no secret.
+RUN_ARGUMENTS: Mapping[str, Any] = {
+    "run": {"type": "path"},
+    "step": {"type": "str"},
+    "lease": {"type": "str", "no_log": False},
+}
+
+Facts = Mapping[str, object]
+#: Takes the module, and the function that says how far it is if it wants to; returns the facts of ``exit_json``.
+Verb = Callable[[AnsibleModule], Facts] | Callable[[AnsibleModule, Progress], Facts]
 
 
 def run_module(arguments: Mapping[str, Any], verb: Verb, import_error: str | None = None, **options: object) -> None:
     """Run a verb as an Ansible module.
 
+    A verb with a second parameter is given the function ``progress(line or numbers)``. When the module has the
+    parameter ``run`` and it is set, the verb is carried out within that run (``run_step.within_run``), except in check
+    mode; with ``step``, the journal keeps what the verb returns as ``facts``. ``step`` and ``lease`` need not be in the
+    specification: ``RUN_ARGUMENTS`` are added to one that has ``run``.
+
     Args:
         arguments: The argument specification.
-        verb: Takes the module, returns the facts of ``exit_json``.
+        verb: Takes the module (and ``progress``), returns the facts of ``exit_json``.
         import_error: The traceback of a failed import of the library's dependencies, if it failed.
         options: More of ``AnsibleModule``'s own options (``supports_check_mode``, ``required_if``, ...).
     """
-    module = AnsibleModule(argument_spec=dict(arguments), **options)
+    specification = dict(arguments)
+    if "run" in specification:
+        specification = {**RUN_ARGUMENTS, **specification}
+    module = AnsibleModule(argument_spec=specification, **options)
     if import_error is not None:
         mend = "let ansible_python_interpreter name the toolkit's virtual environment"
         module.fail_json(msg=f"{missing_required_lib('psycopg')}, or {mend}", exception=import_error)
     try:
-        facts = verb(module)
+        facts = _carry_out(module, verb)
     except MigrationError as error:
         module.fail_json(msg=str(error), details=error.details)
+    except Interrupted:
+        module.fail_json(msg="interrupted: the process was asked to end.")
     module.exit_json(**facts)
+
+
+def _carry_out(module: AnsibleModule, verb: Verb) -> Facts:
+    run = module.params.get("run")
+    if not run or module.check_mode:
+        return _call(module, verb, no_progress)
+
+    def clean(given: object) -> object:
+        return remove_values(given, module.no_log_values)
+
+    step, token = module.params.get("step") or "", module.params.get("lease") or ""
+    around: StepRun
+    with within_run(run, step, token, clean) as around:
+        facts = _call(module, verb, around.progress)
+        recorded = facts.get("facts")
+        around.facts = dict(recorded) if isinstance(recorded, Mapping) else {}
+    return facts
+
+
+def _call(module: AnsibleModule, verb: Verb, progress: Progress) -> Facts:
+    given = (module, progress)[: len(inspect.signature(verb).parameters)]
+    return verb(*given)

@@ -1,0 +1,289 @@
+"""Opening and closing a run: which run it is, who may, and what a dead controller left."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import MigrationError
+from .journal import Moment, Record, append_record
+from .left_over import end, of_run
+from .run_directory import JOURNAL, Outcome, RunDirectory, create_run, runs_in
+from .run_lock import GATE, LEASE_SECONDS, LOCK, Lease, end_lease, locked, read_lease, write_lease
+from .run_step import require_lease
+from .steps import SPOKEN, Application, steps_of
+
+#: Opening ends left-over processes, which may take this long.
+GATE_SECONDS = 45.0
+LOCK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be opened.
+
+    Args:
+        root: The directory of all runs; it has to exist.
+        verb: ``cut_over``, ``roll_back`` or ``rehearse``.
+        controller: Who opens it, as a person reads it.
+        take_over: The id of a living run whose controller is known to be dead; empty for none.
+        lease_seconds: How long this controller counts as living without a sign.
+        application: What the application's configuration says that it uses, when the caller has looked.
+        facts: Further facts for the journal, such as the inventory.
+    """
+
+    root: Path
+    verb: str
+    controller: str
+    take_over: str = ""
+    lease_seconds: int = LEASE_SECONDS
+    application: Application | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What opening would do.
+
+    Args:
+        run: The run to go on with or that was done already; None for a new one.
+        already_done: Whether there is nothing to do.
+        takes_back: The cut-over that a way back takes back.
+        forget: Unfinished runs that changed nothing and are closed on the way.
+    """
+
+    run: RunDirectory | None = None
+    already_done: bool = False
+    takes_back: RunDirectory | None = None
+    forget: tuple[RunDirectory, ...] = ()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What opening did."""
+
+    run: RunDirectory | None
+    lease: str
+    resumed: bool
+    already_done: bool
+    takes_back: RunDirectory | None
+    ended: tuple[str, ...] = ()
+
+
+def decide(request: Request) -> Decision:
+    """Find out what opening would do, from the journals alone.
+
+    Raises:
+        MigrationError: Another run has to be finished first, or there is nothing to take back.
+    """
+    steps_of(request.verb)
+    unfinished = [run for run in runs_in(request.root) if run.outcome() is None]
+    mine = [run for run in unfinished if run.verb == request.verb]
+    others = [run for run in unfinished if run.verb != request.verb]
+    # A run that changed nothing, or whose changes were taken back, is closed on the way.
+    forget = tuple(run for run in others if not run.changed_anything())
+    in_the_way = [run for run in others if run.changed_anything() and run.verb not in _TAKES[request.verb]]
+    if in_the_way:
+        raise _unfinished(in_the_way[-1], request.verb)
+    if request.verb == "roll_back":
+        return _decide_way_back(request, mine, forget)
+    if mine:
+        return Decision(mine[-1], forget=forget)
+    if request.verb == "cut_over" and (done := _where_it_ended(request, "cut_over", "PostgreSQL")):
+        return Decision(done, already_done=True, forget=forget)
+    return Decision(forget=forget)
+
+
+#: Which unfinished runs of another verb do not stand in a verb's way: a way back takes back a cut-over, and nothing
+#: that moves the application waits for the remains of a rehearsal.
+_TAKES: Mapping[str, tuple[str, ...]] = {
+    "cut_over": ("rehearse",),
+    "roll_back": ("cut_over", "rehearse"),
+    "rehearse": (),
+}
+
+
+def _unfinished(run: RunDirectory, wanted: str) -> MigrationError:
+    step = run.current()
+    return MigrationError(
+        f"the {SPOKEN[run.verb]} {run.id} is not finished (it stands at {step.name}: {step.title.lower()}), "
+        f"so no {SPOKEN[wanted]} can begin",
+        f"Finish it first: {step.on_failure_next}",
+    )
+
+
+def _decide_way_back(request: Request, mine: list[RunDirectory], forget: tuple[RunDirectory, ...]) -> Decision:
+    cut_overs = [run for run in runs_in(request.root, "cut_over") if run.changed_anything()]
+    takes_back = cut_overs[-1] if cut_overs else None
+    if mine:
+        begun_for = mine[-1].facts("open").get("takes_back", "")
+        named = next((run for run in cut_overs if run.id == begun_for), takes_back)
+        return Decision(mine[-1], takes_back=named, forget=forget)
+    is_open = takes_back is not None and takes_back.outcome() is None
+    done = None if is_open else _where_it_ended(request, "roll_back", "SQLite")
+    if done:
+        return Decision(done, already_done=True, takes_back=takes_back, forget=forget)
+    if takes_back is None or takes_back.outcome() == "taken_back":
+        raise MigrationError(
+            f"there is nothing to take back: no cut-over in {request.root} has moved the application",
+            "Look at the runs with scripts/show_run.py",
+        )
+    return Decision(takes_back=takes_back, forget=forget)
+
+
+def _where_it_ended(request: Request, verb: str, application: Application) -> RunDirectory | None:
+    """Return the run of this verb that left the application where it is now, if there is one."""
+    moved = [run for run in runs_in(request.root, "cut_over", "roll_back") if run.outcome() == "done"]
+    if not moved or moved[-1].verb != verb:
+        return None
+    return moved[-1] if request.application in (None, application) else None
+
+
+def refuse_living(request: Request) -> None:
+    """Refuse to open while another controller's lease lasts.
+
+    Raises:
+        MigrationError: It does; with the run, who opened it, since when, its step, how long it lasts and what to do.
+    """
+    lease = read_lease(request.root)
+    if lease is None or lease.controller == request.controller or lease.run == request.take_over:
+        return
+    left = lease.seconds_left(Moment.now())
+    run = RunDirectory(request.root.absolute() / lease.run)
+    if left <= 0 or not (run.path / JOURNAL).is_file() or run.outcome() is not None:
+        return
+    step = run.current()
+    since = lease.opened.seconds_until(Moment.now())
+    raise MigrationError(
+        MigrationError: Another controller lives, another run comes first, or there is nothing to go back from.
+        f"step {step.name}, and without a further sign of life its lease ends in {left:.0f} s",
+        f"Wait. If you know that controller to be dead, go on at once with -e migration_run_take_over={lease.run}",
+        {"run": lease.run, "verb": lease.verb, "controller": lease.controller, "seconds_left": round(left, 1)},
+    )
+
+
+def predict(request: Request) -> Decision:
+    """Say what opening would do, and change nothing.
+
+    Raises:
+        MigrationError: As ``open_run``.
+    """
+    if not request.root.is_dir():
+        return Decision()
+    refuse_living(request)
+    return decide(request)
+
+
+def open_run(request: Request, say: Callable[[str], None] = lambda _line: None) -> Opened:
+    """Open a run: go on with an unfinished one, or begin a new one, or find that nothing is to be done.
+
+    Raises:
+        MigrationError: Another controller lives, another run comes first, or there is nothing to take back.
+    """
+    root = request.root.absolute()
+    if not root.is_dir():
+        raise MigrationError(f"{root} is missing, where runs keep their journal", "Run playbooks/prepare.yml first")
+    with locked(root / GATE, GATE_SECONDS, "another run is being opened"):
+        refuse_living(request)
+        ended = end(of_run(root, root / LOCK))
+        for one in ended:
+            say(f"ended {one}, which a controller that is gone had left")
+        with locked(root / LOCK, LOCK_SECONDS, "a verb of an earlier run is still at work"):
+            return _open_locked(request, root, tuple(map(str, ended)))
+
+
+def _open_locked(request: Request, root: Path, ended: tuple[str, ...]) -> Opened:
+    decision = decide(request)
+    for run in decision.forget:
+        _close(run, "failed")
+    facts = {**request.facts, "controller": request.controller}
+    if decision.takes_back:
+        facts["takes_back"] = decision.takes_back.id
+    if decision.already_done:
+        return Opened(decision.run, "", False, True, decision.takes_back, ended)
+    if decision.run:
+        run = decision.run
+        run.record("open", "begun", {"controller": request.controller, "ended": list(ended)})
+        run.record("open", "done", {**facts, "resumed": True})
+    else:
+        run = create_run(root, request.verb, facts)
+    now = Moment.now()
+    token = secrets.token_hex(8)
+    write_lease(root, Lease(run.id, request.verb, request.controller, token, request.lease_seconds, now, now))
+    return Opened(run, token, decision.run is not None, False, decision.takes_back, ended)
+
+
+def close_run(run: RunDirectory, token: str, outcome: Outcome | None = None) -> bool:
+    """Close a run and give its lease back. Returns whether it was open.
+
+    Args:
+        run: The run.
+        token: The lease's token; empty when nobody's is asked.
+        outcome: How it ended; found out from the journal when it is not given.
+
+    Raises:
+        MigrationError: A step is not done, or another controller took the run over.
+    """
+    with locked(run.root / LOCK, LOCK_SECONDS, f"a verb of the run {run.id} is still at work"):
+        was_open = run.outcome() is None
+        if was_open:
+            require_lease(run, token)
+            ended_as = outcome or _outcome(run)
+            _refuse_half_closed(run, ended_as)
+            if run.verb == "roll_back" and ended_as == "done":
+                _close_taken_back(run)
+            _close(run, ended_as)
+        lease = read_lease(run.root)
+        if lease is not None and lease.run == run.id:
+            end_lease(run.root)
+        return was_open
+
+
+def _outcome(run: RunDirectory) -> Outcome:
+    found = run.standings()
+    if all(step.name in found and found[step.name].state == "done" for step in steps_of(run.verb)[:-1]):
+        return "done"
+    return "taken_back" if any(one.state == "taken_back" for one in found.values()) else "failed"
+
+
+def _refuse_half_closed(run: RunDirectory, outcome: Outcome) -> None:
+    found = run.standings()
+    undone = [step for step in steps_of(run.verb)[:-1] if step.name not in found or found[step.name].state != "done"]
+    if outcome == "done" and undone:
+        raise MigrationError(f"{run.id} cannot be closed as done: the step {undone[0].name} is not", "Finish it first")
+    if outcome != "done" and run.changed_anything():
+        raise MigrationError(
+            f"{run.id} cannot be closed as {outcome}: what it changed was not taken back",
+            f"Go on: {run.current().on_failure_next}",
+        )
+
+
+def _close_taken_back(way_back: RunDirectory) -> None:
+    """Close the cut-over that a way back has taken back, when it was never finished."""
+    for run in runs_in(way_back.root, "cut_over"):
+        if run.outcome() is None:
+            _close(run, "taken_back", by=way_back.id)
+
+
+def _close(run: RunDirectory, outcome: Outcome, **facts: str) -> None:
+    # Directly, because a run that is closed by another one has steps that stand as they were left.
+    for state in ("begun", "done"):
+        content = {"outcome": outcome, **facts} if state == "done" else {}
+        append_record(run.path / JOURNAL, Record(Moment.now(), "close", state, content))
+
+
+def take_back(run: RunDirectory, step: str, facts: Mapping[str, Any]) -> list[str]:
+    """Record that a step was taken back, or without a name every changing step that was begun, the last one first.
+
+    The caller holds the lock. Returns the steps.
+    """
+    found = run.standings()
+    wanted = [step] if step else [one.name for one in reversed(steps_of(run.verb)) if one.name in found]
+    quiet = {"open", "preflight", "examine", "close"}
+    names = [name for name in wanted if step or (name not in quiet and found[name].state != "taken_back")]
+    for name in names:
+        run.record(name, "taken_back", facts)
+    return names

@@ -1,0 +1,199 @@
+"""One step of a run, done by one module: lock, sign of life, journal and progress around a verb."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from .errors import MigrationError
+from .journal import write_whole
+from .left_over import MARKER, process
+from .run_directory import PROGRESS, RunDirectory
+from .run_lock import LOCK, Lease, locked, read_lease, renew
+from .steps import step_of
+
+#: What a verb calls with a line or with ``{"table", "rows", "of_rows", "seconds_left", "line"}``, each optional.
+Progress = Callable[[str | Mapping[str, Any]], None]
+#: Takes secrets out of a text, or out of facts.
+Clean = Callable[[Any], Any]
+#: The end of one module and the beginning of the next overlap for a moment.
+LOCK_WAIT_SECONDS = 5.0
+SECONDS_BETWEEN_LINES = 0.2
+
+
+class Interrupted(BaseException):
+    """The process was asked to end (SIGTERM): its cleaning up runs, nothing else."""
+
+
+def _as_given(given: Any) -> Any:  # noqa: ANN401 (a text, or facts of any shape)
+    return given
+
+
+def no_progress(_said: str | Mapping[str, Any]) -> None:
+    """Say nothing: the verb does not run within a run."""
+
+
+def require_lease(run: RunDirectory, token: str) -> Lease | None:
+    """Refuse a controller whose run another has taken over; without a token nothing is asked.
+
+    Raises:
+        MigrationError: Somebody else opened a run since.
+    """
+    lease = read_lease(run.root)
+    if token and (lease is None or lease.token != token or lease.run != run.id):
+        now_with = f"{lease.controller} has opened {lease.run} since" if lease else "it has been closed since"
+        raise MigrationError(
+            f"this playbook works on the run {run.id} no longer: {now_with}",
+            "Stop this playbook; the other one goes on",
+        )
+    return lease
+
+
+@dataclass
+class ProgressFile:
+    """Writes ``progress.json`` of a run: what the step that runs says about itself."""
+
+    run: RunDirectory
+    step: str
+    clean: Clean = _as_given
+    _began: float = field(default_factory=time.monotonic)
+    _last: float = 0.0
+
+    def __call__(self, said: str | Mapping[str, Any]) -> None:
+        """Say a line or numbers; more than five a second are passed over."""
+        now = time.monotonic()
+        if now - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = now
+        self.write({"line": said} if isinstance(said, str) else dict(said))
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Write at once."""
+        own = process(os.getpid())
+        content = {
+            "step": self.step,
+            "pid": os.getpid(),
+            "started": own.started if own else 0,
+            "seconds": round(time.monotonic() - self._began, 1),
+            "line": progress_line(content),
+            **{name: value for name, value in content.items() if name != "line"},
+        }
+        # What stands still on a full disk is the progress, not the work.
+        with contextlib.suppress(MigrationError):
+            write_whole(self.run.path / PROGRESS, json.dumps(self.clean(content)) + "\n", durable=False)
+
+
+def progress_line(said: Mapping[str, Any]) -> str:
+    """Return numbers as a person reads them: ``users 12,000 of 50,000 rows, 8 s left``."""
+    if said.get("line"):
+        return str(said["line"])
+    parts = [str(said["table"])] if said.get("table") else []
+    if said.get("rows") is not None:
+        of_rows = f" of {said['of_rows']:,}" if said.get("of_rows") is not None else ""
+        parts.append(f"{said['rows']:,}{of_rows} rows")
+    left = f", {spoken_seconds(said['seconds_left'])} left" if said.get("seconds_left") is not None else ""
+    return " ".join(parts) + left
+
+
+def spoken_seconds(seconds: float) -> str:
+    """Return a duration as a person reads it: ``0.4 s``, ``8 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if seconds < 1:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@dataclass
+class StepRun:
+    """What a module does within a run."""
+
+    progress: Progress = no_progress
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def within_run(path: str, step: str, token: str = "", clean: Clean = _as_given) -> Iterator[StepRun]:
+    """Carry out a verb as a step of a run, or as a part of one.
+
+    With a step the journal says begun, then done with the ``facts`` that the body leaves in what it is given, or failed
+    with the message. Without one only the progress is written; the caller journals the step around several modules.
+
+    Args:
+        path: The run's directory.
+        step: The step's name; empty for none.
+        token: The lease's token, as opening the run returned it.
+        clean: Takes secrets out of texts and facts before they are written.
+
+    Raises:
+        MigrationError: Another controller took the run over, or another process works on it.
+    """
+    run = RunDirectory.at(Path(path))
+    if step:
+        step_of(run.verb, step)
+    refusal = f"another verb of the run {run.id} is still at work"
+    with locked(run.root / LOCK, LOCK_WAIT_SECONDS, refusal), _marked(run.root), _ending_on_sigterm():
+        lease = require_lease(run, token)
+        if lease:
+            renew(run.root, lease.token)
+        writer = ProgressFile(run, step or run.current().name, clean)
+        writer.write({"line": ""})
+        around = StepRun(writer)
+        with _journalled(run, step, around, clean) if step else contextlib.nullcontext():
+            yield around
+
+
+@contextlib.contextmanager
+def _journalled(run: RunDirectory, step: str, around: StepRun, clean: Clean) -> Iterator[None]:
+    run.record(step, "begun")
+    try:
+        yield
+        facts = json.loads(json.dumps(clean(around.facts)))
+    except MigrationError as error:
+        run.record(step, "failed", {"message": clean(str(error))})
+        raise
+    except Interrupted:
+        run.record(step, "failed", {"message": "interrupted: the process was asked to end."})
+        raise
+    except BaseException as error:
+        # Its words could be anything, a connection string included: Ansible shows them, the journal does not keep them.
+        run.record(
+            step, "failed", {"message": f"unexpected {type(error).__name__}; Ansible's output has its traceback."}
+        )
+        raise
+    run.record(step, "done", facts)
+
+
+@contextlib.contextmanager
+def _marked(root: Path) -> Iterator[None]:
+    """Let every program that is started from here be known as one of this root's."""
+    os.environ[MARKER] = str(root)
+    try:
+        yield
+    finally:
+        del os.environ[MARKER]
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        # Once is enough: a second one must not disturb the cleaning up.
+        signal.signal(number, signal.SIG_IGN)
+        raise Interrupted
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
