@@ -158,8 +158,8 @@ def refuse_living(request: Request) -> None:
     step = run.current()
     since = lease.opened.seconds_until(Moment.now())
     raise MigrationError(
-        MigrationError: Another controller lives, another run comes first, or there is nothing to go back from.
-        f"step {step.name}, and without a further sign of life its lease ends in {left:.0f} s",
+        f"the {SPOKEN[lease.verb]} {lease.run} is under way: {lease.controller} opened it {since:.0f} s ago, it is at "
+        f"the step {step.name}, and without a further sign of life its lease ends in {left:.0f} s",
         f"Wait. If you know that controller to be dead, go on at once with -e migration_run_take_over={lease.run}",
         {"run": lease.run, "verb": lease.verb, "controller": lease.controller, "seconds_left": round(left, 1)},
     )
