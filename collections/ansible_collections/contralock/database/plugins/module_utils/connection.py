@@ -74,13 +74,14 @@ MENDS: tuple[tuple[str, str], ...] = (
 GENERAL_MEND = "Check the connection string, the server's log and its pg_hba.conf"
 
 
-def connect(conninfo: str, application_name: str) -> Connection:
+def connect(conninfo: str, application_name: str, password: str | None = None) -> Connection:
     """Open a connection in autocommit mode.
 
     Args:
         conninfo: A libpq connection string or URI without a secret; what it leaves out comes from libpq's own
             places (PG* variables, service file, password file). It may be empty.
         application_name: How the session shows itself in ``pg_stat_activity``.
+        password: The role's password where no file holds it; None leaves it to libpq.
 
     Returns:
         The connection. Over TCP the server's certificate was verified, name included.
@@ -89,6 +90,8 @@ def connect(conninfo: str, application_name: str) -> Connection:
         MigrationError: The string holds a secret, is malformed or weakens TLS; or there is no connection.
     """
     parameters = session_parameters(conninfo, application_name)
+    if password is not None:
+        parameters["password"] = password
     try:
         return psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]
     except psycopg.Error as error:
