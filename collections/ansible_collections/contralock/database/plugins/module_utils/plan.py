@@ -1,0 +1,322 @@
+"""Which source column goes to which target column, and by which conversion: what every verb reads.
+
+The plan is derived: target types and constraints come from PostgreSQL's catalog, source columns from SQLite's own
+schema, names from the profile's naming rule; the mapping says the exceptions. What none of them places is refused.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from .catalog import Catalog, Column, Constraint
+from .conversion_base import Conversion
+from .conversions import conversion_for
+from .plan_problems import Problem, Problems
+from .profile import Condition, Default, Epoch, Lower, Mapping, Quarantine, Rule, TableMapping, Trim, Truncate
+from .source_schema import SourceSchema, SourceTable
+
+_TEXTS = ("text", "varchar", "bpchar")
+_NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric", "bool", "bytea")
+_JSON = ("json", "jsonb")
+_TIMES = ("timestamptz", "timestamp")
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """One column that is carried.
+
+    Attributes:
+        source: Its name in the source.
+        target: The target's column, as the catalog describes it.
+        conversion: How values get from one to the other and back.
+        rules: What is done to the source's values before, in order.
+        sensitive: Its values appear nowhere but in the databases.
+    """
+
+    source: str
+    target: Column
+    conversion: Conversion
+    rules: tuple[Rule, ...] = ()
+    sensitive: bool = False
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """One table that is carried.
+
+    Attributes:
+        source: The source's table.
+        target: The name of the target's table.
+        columns: What is carried, in the order of the target's columns.
+        key: The target's primary key (target names), all of it carried; empty when it has none.
+        defaulted: Target columns that the source lacks; their DEFAULT fills them, NULL without one.
+        left_behind: Source column to the reason why it does not come along.
+    """
+
+    source: SourceTable
+    target: str
+    columns: tuple[ColumnPlan, ...]
+    key: tuple[str, ...] = ()
+    defaulted: tuple[str, ...] = ()
+    left_behind: collections.abc.Mapping[str, str] = field(default_factory=dict)
+
+    def column(self, target: str) -> ColumnPlan:
+        """Return the plan of a target column.
+
+        Raises:
+            KeyError: It is not carried.
+        """
+        return {column.target.name: column for column in self.columns}[target]
+
+    @property
+    def source_columns(self) -> tuple[str, ...]:
+        """The source's names of ``columns``, in the same order."""
+        return tuple(column.source for column in self.columns)
+
+    @property
+    def source_key(self) -> tuple[str, ...]:
+        """The source's names of ``key``, in the same order: what to order the source by."""
+        return tuple(self.column(name).source for name in self.key)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is carried.
+
+    Attributes:
+        tables: Parents before children, as far as the target's foreign keys have no cycles.
+        tables_left_behind: Source table to the reason why it does not come along.
+        schema: The target's schema.
+        catalog: What the plan was made from: types, keys, constraints of the target.
+        key_otherwise: The profile that a source with other keys than uuids needs; None when any key will do.
+        notes: Sentences for the report: what of the source stays where it is by its nature (views, triggers).
+    """
+
+    tables: tuple[TablePlan, ...]
+    tables_left_behind: collections.abc.Mapping[str, str]
+    schema: str
+    catalog: Catalog = field(repr=False)
+    key_otherwise: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def table(self, target: str) -> TablePlan:
+        """Return the plan of a target table.
+
+        Raises:
+            KeyError: It is not carried.
+        """
+        return {table.target: table for table in self.tables}[target]
+
+
+def make_plan(mapping: Mapping, source: SourceSchema, catalog: Catalog) -> Plan:
+    """Derive the plan from the profile's mapping, the source and the target.
+
+    Args:
+        mapping: The profile's exceptions.
+        source: From ``read_schema``.
+        catalog: The target, after the schema changes were applied.
+
+    Raises:
+        MigrationError: A table or column has no place, no source or no conversion, an entry of the mapping is for
+            nothing, keys differ, ...: all of it in one message. Or two names would become one.
+    """
+    problems = Problems()
+    targets = _target_tables(mapping, source, catalog, problems)
+    _check_entries(mapping, catalog, problems)
+    tables = [_Pair(mapping, source.table(name), target, catalog, problems).plan() for name, target in targets.items()]
+    problems.raise_any()
+    present = {table.name for table in source.tables}
+    return Plan(
+        tables=tuple(_parents_first(tables, catalog.constraints)),
+        tables_left_behind={name: why for name, why in mapping.tables_left_behind.items() if name in present},
+        schema=catalog.schema,
+        catalog=catalog,
+        key_otherwise=mapping.key_otherwise if mapping.key_type == "uuid" else None,
+        notes=tuple(_notes(source, catalog, tables)),
+    )
+
+
+def primary_key(catalog: Catalog, table: str) -> tuple[str, ...]:
+    """Return the columns of a target table's primary key, in its order; empty when it has none."""
+    keys = (each for each in catalog.constraints if each.table == table and each.kind == "primary key")
+    return next((tuple(key.columns) for key in keys), ())
+
+
+def _target_tables(mapping: Mapping, source: SourceSchema, catalog: Catalog, problems: Problems) -> dict[str, str]:
+    """Return source table to target table of those that have a place."""
+    wanted = mapping.target_tables(table.name for table in source.tables)
+    existing = {table.name for table in catalog.tables}
+    placed = {}
+    for name, target in wanted.items():
+        named = mapping.tables.get(target, TableMapping()).source
+        if target in existing and (not named or name in named):
+            placed[name] = target
+        else:
+            problems.add(Problem.STRAY_TABLE, _renamed(name, target))
+    for table in sorted(existing - set(placed.values()) - mapping.never_carried.keys()):
+        problems.add(Problem.TABLE_WITHOUT_SOURCE, table)
+    return placed
+
+
+def _check_entries(mapping: Mapping, catalog: Catalog, problems: Problems) -> None:
+    """Find entries for what the target does not have.
+
+    That the source lacks what an entry names is no fault: one mapping serves several forms of a source, and where a
+    name is misspelt, what was meant has no place then.
+    """
+    columns: dict[str, set[str]] = {table.name: set() for table in catalog.tables}
+    for column in catalog.columns:
+        columns[column.table].add(column.name)
+    everywhere = set().union(*columns.values()) if columns else set()
+    for place, tables in (
+        ("tables", mapping.tables),
+        ("left_behind.columns", mapping.columns_left_behind),
+        ("never_carried", mapping.never_carried),
+    ):
+        for table in sorted(tables.keys() - columns.keys()):
+            problems.add(Problem.UNKNOWN_ENTRY, f"{place}.{table}")
+    for table, entry in mapping.tables.items():
+        for name in entry.columns:
+            if table in columns and name not in columns[table]:
+                problems.add(Problem.UNKNOWN_ENTRY, f"tables.{table}.columns.{name}")
+    for name, target in mapping.renames.items():
+        if target not in everywhere:
+            problems.add(Problem.UNKNOWN_ENTRY, f"renames.{name}: {target}")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A source table and its target, while its plan is made."""
+
+    mapping: Mapping
+    source: SourceTable
+    target: str
+    catalog: Catalog
+    problems: Problems
+
+    def plan(self) -> TablePlan:
+        """Return the plan; what is wrong is in ``problems`` then."""
+        columns = {column.name: column for column in self.catalog.columns_of(self.target)}
+        sources = self._sources(columns)
+        planned = [self._column(sources[name], column) for name, column in columns.items() if name in sources]
+        key = primary_key(self.catalog, self.target)
+        self._check_key([columns[name] for name in key], sources)
+        left_behind = self.mapping.columns_left_behind.get(self.target, {})
+        return TablePlan(
+            source=self.source,
+            target=self.target,
+            columns=tuple(column for column in planned if column is not None),
+            key=key,
+            defaulted=tuple(self._defaulted(columns, sources)),
+            left_behind={
+                column.name: left_behind[column.name] for column in self.source.columns if column.name in left_behind
+            },
+        )
+
+    def _sources(self, columns: dict[str, Column]) -> dict[str, str]:
+        """Return target column to source column of those that have a place."""
+        placed: dict[str, str] = {}
+        names = (column.name for column in self.source.columns)
+        for name, target in self.mapping.target_columns(self.target, names).items():
+            named = self.mapping.column(self.target, target).source
+            # An entry's 'source' replaces the naming rule; what the rule would bring there as well has no place.
+            if target in columns and (not named or name in named):
+                placed[target] = name
+            else:
+                self.problems.add(Problem.STRAY_COLUMN, _renamed(f"{self.source.name}.{name}", target))
+        return placed
+
+    def _column(self, name: str, column: Column) -> ColumnPlan | None:
+        where = f"{column.table}.{column.name}"
+        exceptions = self.mapping.column(column.table, column.name)
+        labels = {(enum.schema, enum.name): enum.labels for enum in self.catalog.enums}
+        declared_type = self.source.column(name).declared_type
+        conversion = conversion_for(column, declared_type, labels.get((column.type_schema, column.type_name)))
+        if column.generated:
+            self.problems.add(Problem.GENERATED, where)
+        if column.identity or (column.default or "").startswith("nextval("):
+            self.problems.add(Problem.SEQUENCE, where)
+        for rule in exceptions.rules:
+            if isinstance(rule, Quarantine):
+                self.problems.add(Problem.QUARANTINE, where)
+            elif conversion is not None and not _suits(rule, conversion):
+                self.problems.add(Problem.UNSUITABLE_RULE, f"{rule.name} on {where} ({column.type})")
+        if conversion is None:
+            self.problems.add(Problem.NO_CONVERSION, f"{where} ({column.type})")
+            return None
+        return ColumnPlan(name, column, conversion, exceptions.rules, exceptions.sensitive)
+
+    def _defaulted(self, columns: dict[str, Column], sources: dict[str, str]) -> Iterator[str]:
+        """Yield the target columns that their DEFAULT fills; what PostgreSQL computes needs no source."""
+        for name, column in columns.items():
+            if name in sources or column.generated:
+                continue
+            if column.not_null and column.default is None and not column.identity:
+                self.problems.add(Problem.UNFILLABLE, f"{self.target}.{name}")
+            elif not self.mapping.column(self.target, name).may_be_absent:
+                self.problems.add(Problem.COLUMN_WITHOUT_SOURCE, f"{self.target}.{name}")
+            else:
+                yield name
+
+    def _check_key(self, key: list[Column], sources: dict[str, str]) -> None:
+        names = [column.name for column in key]
+        carried = {sources.get(name, "") for name in names}
+        # Without a declared key in the source the target's may be any columns that come along.
+        if carried != set(self.source.key) and (self.source.key or "" in carried):
+            theirs, ours = ", ".join(self.source.key) or "none", ", ".join(names) or "none"
+            self.problems.add(Problem.OTHER_KEY, f"{self.target} ({theirs} in the source, {ours} in the target)")
+        for column in key:
+            if self.mapping.key_type == "uuid" and column.type_name != "uuid":
+                self.problems.add(Problem.KEY_NOT_UUID, f"{self.target}.{column.name} ({column.type})")
+
+
+def _suits(rule: Rule, conversion: Conversion) -> bool:
+    """Tell whether a rule can be meant for a column of this type."""
+    kind = conversion.target.type_name
+    if isinstance(rule, Default):
+        return {Condition.IS_NOT_JSON: kind in _JSON, Condition.IS_NOT_IN_ENUM: conversion.labels is not None}.get(
+            rule.when, True
+        )
+    suitable: dict[type[Rule], bool] = {
+        Truncate: kind in _TEXTS,
+        Epoch: kind in _TIMES,
+        Trim: kind not in _NUMBERS,
+        Lower: kind not in _NUMBERS,
+    }
+    return suitable.get(type(rule), True)
+
+
+def _parents_first(tables: Iterable[TablePlan], constraints: Iterable[Constraint]) -> Iterator[TablePlan]:
+    """Yield each table after those that it refers to; where there is a cycle, by name."""
+    waiting = {table.target: table for table in sorted(tables, key=lambda table: table.target)}
+    parents: dict[str, set[str]] = {name: set() for name in waiting}
+    for each in constraints:
+        if each.kind == "foreign key" and each.table in parents and each.referenced_table != each.table:
+            parents[each.table].add(str(each.referenced_table))
+    while waiting:
+        name = next((each for each in waiting if not parents[each] & waiting.keys()), next(iter(waiting)))
+        yield waiting.pop(name)
+
+
+def _notes(source: SourceSchema, catalog: Catalog, tables: Iterable[TablePlan]) -> Iterator[str]:
+    if source.views:
+        yield f"Views of the source that are not moved: {', '.join(source.views)}"
+    if source.triggers:
+        yield f"Triggers of the source that are not moved: {', '.join(source.triggers)}"
+    computed = [
+        f"{table.source.name}.{column.source}"
+        for table in tables
+        for column in table.columns
+        if table.source.column(column.source).generated
+    ]
+    if computed:
+        yield f"Columns that SQLite computes and that become ordinary ones: {', '.join(computed)}"
+    if triggers := [each.name for each in catalog.others if each.kind == "trigger"]:
+        yield f"Triggers of the target that act on the load: {', '.join(triggers)}"
+
+
+def _renamed(name: str, target: str) -> str:
+    """Name what has no place, and how it would be called, where that is another name."""
+    return name if name.rpartition(".")[2] == target else f"{name} (would be {target})"

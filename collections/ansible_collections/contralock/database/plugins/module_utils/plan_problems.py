@@ -1,0 +1,105 @@
+"""What keeps a plan from being made: collected, so that one message names all of a kind at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from .errors import MigrationError
+
+_PLACE_OR_LEAVE = "place {what} in the mapping with 'source', or leave {what} behind there with a reason"
+
+
+class Problem(Enum):
+    """Kinds of problems: what is wrong with the objects that follow, and the mend."""
+
+    STRAY_TABLE = (
+        "tables of the source that have no place in the target",
+        f"add them to the schema, {_PLACE_OR_LEAVE.format(what='them')} (left_behind.tables)",
+    )
+    STRAY_COLUMN = (
+        "columns of the source that have no place in the target",
+        f"add them to the schema, {_PLACE_OR_LEAVE.format(what='them')} (left_behind.columns)",
+    )
+    TABLE_WITHOUT_SOURCE = (
+        "tables of the target that the source does not have",
+        "name their source in the mapping (tables.TABLE.source), or never_carried with a reason",
+    )
+    COLUMN_WITHOUT_SOURCE = (
+        "columns of the target that the source does not have",
+        "name their source in the mapping, or say when_absent: target_default there",
+    )
+    UNFILLABLE = (
+        "columns of the target that are NOT NULL, and have neither a source nor a DEFAULT",
+        "give them a DEFAULT, allow NULL, or name their source in the mapping",
+    )
+    UNKNOWN_ENTRY = (
+        "entries of the mapping for what the target does not have",
+        "correct their names, or remove them from the mapping",
+    )
+    GENERATED = (
+        "columns that PostgreSQL computes, and that the source would fill",
+        "leave the source's columns behind with a reason, or make them ordinary columns",
+    )
+    NO_CONVERSION = (
+        "columns of a type that there is no conversion for",
+        "give them another type in the schema, or leave the source's columns behind with a reason",
+    )
+    SEQUENCE = (
+        "columns that take their values from a sequence, which no load sets to its next value yet",
+        "declare them without IDENTITY, serial and nextval() for the move",
+    )
+    KEY_NOT_UUID = (
+        "keys of the target that are no uuid, where the mapping says key.type: uuid",
+        "declare the keys as uuid, or remove key.type from the mapping",
+    )
+    OTHER_KEY = (
+        "tables whose primary key is another one in the source than in the target",
+        "declare the same columns as the primary key of the target's table",
+    )
+    QUARANTINE = (
+        "columns with the rule quarantine, which is not carried out yet",
+        "mend these values in the application or by another rule, and remove the rule",
+    )
+    UNSUITABLE_RULE = ("rules that do not suit the column's type", "remove them, or correct the column's name")
+
+    @property
+    def what(self) -> str:
+        """What is wrong, as the beginning of a list."""
+        return self.value[0]
+
+    @property
+    def mend(self) -> str:
+        """The next step."""
+        return self.value[1]
+
+
+class Problems:
+    """A collection of problems."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, list[str]] = {}
+
+    def add(self, problem: Problem, name: str) -> None:
+        """Note that the problem is one of this object (or sentence)."""
+        self._found.setdefault(problem, []).append(name)
+
+    def raise_any(self) -> None:
+        """Refuse when there is a problem.
+
+        Raises:
+            MigrationError: With every object of every kind, and the mend of each kind; ``details`` has them by kind.
+        """
+        if not self._found:
+            return
+        ordered = {problem: self._found[problem] for problem in Problem if problem in self._found}
+        named: Mapping[str, object] = {problem.name.lower(): names for problem, names in ordered.items()}
+        raise MigrationError(
+            "; ".join(f"{problem.what}: {', '.join(names)}" for problem, names in ordered.items()),
+            "; ".join(_capitalized(problem.mend, first=number == 0) for number, problem in enumerate(ordered)),
+            {"problems": dict(named)},
+        )
+
+
+def _capitalized(text: str, first: bool) -> str:
+    return text[0].upper() + text[1:] if first else text
