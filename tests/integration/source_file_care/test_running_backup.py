@@ -1,0 +1,207 @@
+"""Snapshots of a database that a real process writes, and what they cost it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.file_holders import find_holders
+from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits
+from ansible_collections.contralock.database.plugins.module_utils.sqlite_backup import back_up_running
+
+from tests.integration.source_file_care.source_files import (
+    checksum,
+    content,
+    ended,
+    in_child,
+    make_database,
+    running,
+    writer,
+)
+
+#: SQLite's busy handler looks again after up to 100 ms; a loaded machine adds some.
+WRITERS_OWN_WAITING_MS = 250
+
+BURST = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+print("writing", flush=True)
+while True:
+    connection.execute("INSERT INTO events (note) VALUES ('burst')")
+"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 MB in rollback-journal mode."""
+    return make_database(tmp_path_factory.mktemp("large") / "app.sqlite", megabytes=50)
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    return tmp_path / "source.sqlite"
+
+
+@pytest.mark.parametrize("journal_mode", ["delete", "wal", "truncate", "persist"])
+def test_a_backup_of_a_quiet_file_has_the_same_rows(tmp_path: Path, backup: Path, journal_mode: str) -> None:
+    source = make_database(tmp_path / "app.sqlite", journal_mode, megabytes=3)
+    before = checksum(source)
+    made = back_up_running(source, backup)
+    assert made.changed
+    assert made.restarts == 0
+    assert content(backup) == content(source)
+    assert checksum(source) == before
+    assert (made.bytes, made.sha256) == (backup.stat().st_size, checksum(backup))
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    beside = {path.name for path in tmp_path.iterdir() if path.name.startswith("source")}
+    assert beside <= {"source.sqlite", "source.sqlite-shm", "source.sqlite-wal"}  # content() may leave the latter two
+
+
+def test_nothing_lies_beside_a_backup_of_a_wal_database(tmp_path: Path, backup: Path) -> None:
+    source = make_database(tmp_path / "app.sqlite", "wal")
+    (tmp_path / "run").mkdir()
+    back_up_running(source, tmp_path / "run" / "source.sqlite")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["source.sqlite"]
+
+
+def test_rows_that_are_only_in_the_wal_come_along(tmp_path: Path, backup: Path) -> None:
+    source = make_database(tmp_path / "app.sqlite", "wal")
+    with writer(source) as process:
+        made = back_up_running(source, backup)
+        ended(process)
+    assert made.longest_pause_ms == 0
+    assert ("note 0",) in [row[2:] for row in content(backup)]
+
+
+def test_a_backup_that_is_there_is_kept(tmp_path: Path, backup: Path) -> None:
+    source = make_database(tmp_path / "app.sqlite")
+    made = back_up_running(source, backup)
+    again = back_up_running(source, backup)
+    assert (again.changed, again.sha256) == (False, made.sha256)
+
+
+def test_the_pause_of_a_busy_writer_is_measured_and_bounded(large: Path, backup: Path) -> None:
+    with writer(large, every=0.02) as process:
+        time.sleep(0.1)
+        made = back_up_running(large, backup, Limits(pause_ms=1000, seconds=30))
+        seen = ended(process)
+    assert made.longest_pause_ms is not None
+    assert made.restarts >= 20  # It was too busy for small steps: one go.
+    assert 5 < made.longest_pause_ms <= 1000
+    assert seen["worst_ms"] <= made.longest_pause_ms + WRITERS_OWN_WAITING_MS
+    assert seen["worst_ms"] >= made.longest_pause_ms / 3  # It is a pause that a writer really sees.
+    with closing(sqlite3.connect(backup)) as connection:
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (12501,)
+        # One moment, not a mixture: events are numbered without a gap.
+        assert connection.execute("SELECT count(*) = max(id) FROM events").fetchone() == (1,)
+
+
+def test_a_pause_beyond_the_limit_is_refused_with_numbers(large: Path, backup: Path) -> None:
+    with writer(large, every=0.01) as process:
+        with pytest.raises(MigrationError) as refusal:
+            back_up_running(large, backup, Limits(pause_ms=15, seconds=1))
+        seen = ended(process)
+    assert "the limit is 15 ms" in refusal.value.fact
+    assert "new beginnings" in refusal.value.fact
+    assert f"process {process.pid} (python" in refusal.value.fact
+    assert "pause_limit_ms" in refusal.value.mend
+    assert refusal.value.details["expected_pause_ms"] > 15
+    assert seen["worst_ms"] <= 15 + WRITERS_OWN_WAITING_MS
+    assert not backup.exists()
+
+
+def test_one_go_is_broken_off_at_the_limit(large: Path, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the small steps promised does not hold: the lock is let go all the same."""
+    module = "ansible_collections.contralock.database.plugins.module_utils.live_copy"
+    monkeypatch.setattr(f"{module}.CAUTION", 1000)
+    monkeypatch.setattr(f"{module}.RESTARTS_BEFORE_ONE_GO", 1)
+    with writer(large, every=0.01) as process:
+        with pytest.raises(MigrationError, match="took too long"):
+            back_up_running(large, backup, Limits(pause_ms=20, seconds=10))
+        seen = ended(process)
+    assert seen["worst_ms"] <= 20 + WRITERS_OWN_WAITING_MS
+
+
+def test_steps_get_smaller_where_the_disk_is_slow(tmp_path: Path, backup: Path) -> None:
+    source = make_database(tmp_path / "app.sqlite", megabytes=3)
+    steps = []
+
+    def slow(_what: str, done: int, _total: int) -> None:
+        steps.append(done)
+
+    with pytest.raises(MigrationError, match="copying a single page"):
+        back_up_running(source, backup, Limits(pause_ms=0), slow)
+    assert (steps[0], steps[-1]) == (256, 1)
+
+
+def test_a_source_that_another_process_keeps_locked_is_refused_by_name(
+    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ansible_collections.contralock.database.plugins.module_utils.live_copy._LOCK_WAIT_MS", 100)
+    source = make_database(tmp_path / "app.sqlite")
+    with (
+        writer(source, locking_mode="exclusive") as process,
+        pytest.raises(MigrationError, match=rf"locked by another process.*in use by process {process.pid} \(python"),
+    ):
+        back_up_running(source, backup)
+
+
+@pytest.mark.parametrize("kind", ["orphan", "broken page"])
+def test_a_source_that_contradicts_itself_leaves_no_backup(tmp_path: Path, backup: Path, kind: str) -> None:
+    source = make_database(tmp_path / "app.sqlite", megabytes=0.5)
+    if kind == "orphan":
+        with closing(sqlite3.connect(source)) as connection, connection:
+            connection.execute("INSERT INTO events (user, note) VALUES ('nobody', 'x')")
+    else:
+        with source.open("r+b") as file:
+            file.seek(4096 * 20)
+            file.write(b"\xff" * 4096)
+    with pytest.raises(MigrationError, match=r"integrity check|is damaged|row that refers"):
+        back_up_running(source, backup)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_no_room_is_refused_before_anything_is_written(
+    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_database(tmp_path / "app.sqlite")
+    monkeypatch.setattr(
+        "ansible_collections.contralock.database.plugins.module_utils.durable_files.SPARE_BYTES", 1 << 60
+    )
+    with pytest.raises(MigrationError, match=r"has room for \d+ MB, and the backup of .* needs"):
+        back_up_running(source, backup)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_missing_source_is_refused(tmp_path: Path, backup: Path) -> None:
+    with pytest.raises(MigrationError, match="there is no file"):
+        back_up_running(tmp_path / "none.sqlite", backup)
+
+
+def test_a_killed_backup_leaves_only_its_part_and_the_next_one_completes(tmp_path: Path, backup: Path) -> None:
+    source = make_database(tmp_path / "app.sqlite", megabytes=3)
+
+    def killed_in_the_middle(_what: str, done: int, total: int) -> None:
+        if done > total / 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(lambda: back_up_running(source, backup, progress=killed_in_the_middle)) == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["app.sqlite", "source.sqlite.part"]
+    assert back_up_running(source, backup).changed
+    assert content(backup) == content(source)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["app.sqlite", "source.sqlite"]
+
+
+def test_nothing_is_held_afterwards(tmp_path: Path, backup: Path) -> None:
+    """A writer that never pauses goes on at once when the backup is done."""
+    source = make_database(tmp_path / "app.sqlite", megabytes=1)
+    with running(BURST, source) as process:
+        back_up_running(source, backup, Limits(pause_ms=1000))
+        assert [found.pid for found in find_holders(source)] == [process.pid]
