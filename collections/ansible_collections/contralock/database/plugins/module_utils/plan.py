@@ -91,6 +91,7 @@ class Plan:
         schema: The target's schema.
         catalog: What the plan was made from: types, keys, constraints of the target.
         key_otherwise: The profile that a source with other keys than uuids needs; None when any key will do.
+        sensitive: Target table and column of all secrets, of the columns that their DEFAULT fills too.
         notes: Sentences for the report: what of the source stays where it is by its nature (views, triggers).
     """
 
@@ -99,6 +100,7 @@ class Plan:
     schema: str
     catalog: Catalog = field(repr=False)
     key_otherwise: str | None = None
+    sensitive: frozenset[tuple[str, str]] = frozenset()
     notes: tuple[str, ...] = ()
 
     def table(self, target: str) -> TablePlan:
@@ -134,6 +136,7 @@ def make_plan(mapping: Mapping, source: SourceSchema, catalog: Catalog) -> Plan:
         schema=catalog.schema,
         catalog=catalog,
         key_otherwise=mapping.key_otherwise if mapping.key_type == "uuid" else None,
+        sensitive=mapping.sensitive_columns(),
         notes=tuple(_notes(source, catalog, tables)),
     )
 
