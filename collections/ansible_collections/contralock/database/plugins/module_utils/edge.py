@@ -27,7 +27,14 @@ Facts = Mapping[str, object]
 Verb = Callable[[AnsibleModule], Facts] | Callable[[AnsibleModule, Progress], Facts]
 
 
-def run_module(arguments: Mapping[str, Any], verb: Verb, import_error: str | None = None, **options: object) -> None:
+def run_module(
+    arguments: Mapping[str, Any],
+    verb: Verb,
+    import_error: str | None = None,
+    *,
+    is_step: bool = True,
+    **options: object,
+) -> None:
     """Run a verb as an Ansible module.
 
     A verb with a second parameter is given the function ``progress(line or numbers)``. When the module has the
@@ -39,17 +46,18 @@ def run_module(arguments: Mapping[str, Any], verb: Verb, import_error: str | Non
         arguments: The argument specification.
         verb: Takes the module (and ``progress``), returns the facts of ``exit_json``.
         import_error: The traceback of a failed import of the library's dependencies, if it failed.
+        is_step: False for a module whose ``run`` means something else than the run that it is a step of.
         options: More of ``AnsibleModule``'s own options (``supports_check_mode``, ``required_if``, ...).
     """
     specification = dict(arguments)
-    if "run" in specification:
+    if is_step and "run" in specification:
         specification = {**RUN_ARGUMENTS, **specification}
     module = AnsibleModule(argument_spec=specification, **options)
     if import_error is not None:
         mend = "let ansible_python_interpreter name the toolkit's virtual environment"
         module.fail_json(msg=f"{missing_required_lib('psycopg')}, or {mend}", exception=import_error)
     try:
-        facts = _carry_out(module, verb)
+        facts = _carry_out(module, verb) if is_step else _call(module, verb, no_progress)
     except MigrationError as error:
         module.fail_json(msg=str(error), details=error.details)
     except Interrupted:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from .errors import MigrationError
 
 State = Literal["begun", "done", "failed", "taken_back"]
 STATES: Mapping[str, State] = {state: state for state in get_args(State)}
+UPTIME = Path("/proc/uptime")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -31,7 +31,8 @@ class Moment:
 
     Args:
         time: UTC in ISO 8601 with milliseconds, for people.
-        uptime: Seconds since the host's boot, suspension included (``CLOCK_BOOTTIME``): it never goes back.
+        uptime: Seconds since the host's boot, suspension included (``/proc/uptime``, which a shell reads too): it never
+            goes back.
         boot: The boot that ``uptime`` counts from (``/proc/sys/kernel/random/boot_id``).
     """
 
@@ -43,7 +44,7 @@ class Moment:
     def now() -> Moment:
         """Return this moment."""
         wall = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return Moment(wall, round(time.clock_gettime(time.CLOCK_BOOTTIME), 3), BOOT_ID.read_text().strip())
+        return Moment(wall, float(UPTIME.read_text().split()[0]), BOOT_ID.read_text().strip())
 
     @staticmethod
     def of(record: Mapping[str, Any]) -> Moment:
@@ -192,7 +193,7 @@ class StepStanding:
         state: The state of its last record.
         facts: The facts of its last ``done``; empty when it never was done.
         begun: When it last began; None when only its end was recorded.
-        ended: When its last record was written, unless that is ``begun``.
+        ended: When its last attempt was done or failed; None while it runs. Taking it back does not count.
         message: What failed, when it failed.
     """
 
@@ -223,7 +224,7 @@ def standings(records: Sequence[Record]) -> dict[str, StepStanding]:
             record.state,
             record.facts if record.state == "done" else kept,
             before.begun if before else None,
-            record.moment,
+            (before.ended if before else None) if record.state == "taken_back" else record.moment,
             str(record.facts.get("message", "")) if record.state == "failed" else "",
         )
     return found

@@ -216,13 +216,19 @@ def _open_locked(request: Request, root: Path, ended: tuple[str, ...]) -> Opened
     return Opened(run, token, decision.run is not None, False, decision.takes_back, ended)
 
 
-def close_run(run: RunDirectory, token: str, outcome: Outcome | None = None) -> bool:
+def close_run(
+    run: RunDirectory,
+    token: str,
+    outcome: Outcome | None = None,
+    report: Callable[[RunDirectory], object] = lambda _run: None,
+) -> bool:
     """Close a run and give its lease back. Returns whether it was open.
 
     Args:
         run: The run.
         token: The lease's token; empty when nobody's is asked.
         outcome: How it ended; found out from the journal when it is not given.
+        report: Called once the run is closed, before its lease is given back; closing again calls it again.
 
     Raises:
         MigrationError: A step is not done, or another controller took the run over.
@@ -236,6 +242,7 @@ def close_run(run: RunDirectory, token: str, outcome: Outcome | None = None) -> 
             if run.verb == "roll_back" and ended_as == "done":
                 _close_taken_back(run)
             _close(run, ended_as)
+        report(run)
         lease = read_lease(run.root)
         if lease is not None and lease.run == run.id:
             end_lease(run.root)
@@ -273,17 +280,3 @@ def _close(run: RunDirectory, outcome: Outcome, **facts: str) -> None:
     for state in ("begun", "done"):
         content = {"outcome": outcome, **facts} if state == "done" else {}
         append_record(run.path / JOURNAL, Record(Moment.now(), "close", state, content))
-
-
-def take_back(run: RunDirectory, step: str, facts: Mapping[str, Any]) -> list[str]:
-    """Record that a step was taken back, or without a name every changing step that was begun, the last one first.
-
-    The caller holds the lock. Returns the steps.
-    """
-    found = run.standings()
-    wanted = [step] if step else [one.name for one in reversed(steps_of(run.verb)) if one.name in found]
-    quiet = {"open", "preflight", "examine", "close"}
-    names = [name for name in wanted if step or (name not in quiet and found[name].state != "taken_back")]
-    for name in names:
-        run.record(name, "taken_back", facts)
-    return names

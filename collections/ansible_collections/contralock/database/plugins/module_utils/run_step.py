@@ -14,11 +14,11 @@ from types import FrameType
 from typing import Any
 
 from .errors import MigrationError
-from .journal import write_whole
+from .journal import State, write_whole
 from .left_over import MARKER, process
 from .run_directory import PROGRESS, RunDirectory
 from .run_lock import LOCK, Lease, locked, read_lease, renew
-from .steps import step_of
+from .steps import first_change, step_of, steps_of
 
 #: What a verb calls with a line or with ``{"table", "rows", "of_rows", "seconds_left", "line"}``, each optional.
 Progress = Callable[[str | Mapping[str, Any]], None]
@@ -152,6 +152,42 @@ def within_run(path: str, step: str, token: str = "", clean: Clean = _as_given) 
         around = StepRun(writer)
         with _journalled(run, step, around, clean) if step else contextlib.nullcontext():
             yield around
+
+
+def record_step(run: RunDirectory, state: State, step: str, facts: Mapping[str, Any], token: str = "") -> list[str]:
+    """Record what other tasks than our modules do.
+
+    Args:
+        run: The run.
+        state: What is recorded.
+        step: The step; with ``failed`` empty for the one that is begun, with ``taken_back`` empty for every step that
+            has changed something, the last one first.
+        facts: What the journal keeps; of a failure its ``message``.
+        token: As for ``within_run``.
+
+    Returns:
+        The steps that were recorded; none when nothing failed or nothing was left to take back.
+
+    Raises:
+        MigrationError: As ``within_run``, or the step is missing or unknown.
+    """
+    with locked(run.root / LOCK, LOCK_WAIT_SECONDS, f"another verb of the run {run.id} is still at work"):
+        if lease := require_lease(run, token):
+            renew(run.root, lease.token)
+        names = [step] if step else _steps_meant(run, state)
+        for name in names:
+            run.record(name, state, facts)
+    return names
+
+
+def _steps_meant(run: RunDirectory, state: State) -> list[str]:
+    found = run.standings()
+    if state == "failed":
+        return [name for name, standing in found.items() if standing.state == "begun"][-1:]
+    if state == "taken_back":
+        changing = [one.name for one in steps_of(run.verb)[first_change(run.verb) : -1] if one.name in found]
+        return [name for name in reversed(changing) if found[name].state != "taken_back"]
+    raise MigrationError(f"the step that is {state} is not named", "Name it with step")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,298 @@
+"""What a run did, for a machine (``report.json``) and for a person who is tired.
+
+Everything comes from the run's journal: what the steps recorded as facts, and when. Known facts are ``tables`` (a
+table's name to ``rows``, ``bytes``, ``seconds``, ``cells``, ``differences``, each optional), ``rows``, ``cells`` and
+``differences`` as sums, ``rule_counts`` (``table``, ``column``, ``rule``, ``count``), ``path``, ``sha256`` and
+``bytes`` of the step ``back_up``, ``versions``, ``longest_pause_ms``, ``expected_window_seconds`` and ``disk_bytes``;
+others stay with their step.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .journal import Moment, Record, StepStanding, write_whole
+from .run_directory import BACKUP, REPORT, RunDirectory
+from .run_lock import read_lease
+from .run_step import spoken_seconds
+from .steps import CUT_OVER_AGAIN, REHEARSE_AGAIN, ROLL_BACK_AGAIN, SPOKEN, VALIDATE, Step, steps_of
+
+Report = dict[str, Any]
+WIDTH, LINES_OF_A_MESSAGE, LINES_OF_RULES = 110, 7, 5
+AFTERWARDS: Mapping[str, str] = {
+    "cut_over": VALIDATE,
+    "roll_back": CUT_OVER_AGAIN,
+    "rehearse": CUT_OVER_AGAIN,
+}
+AGAIN: Mapping[str, str] = {"cut_over": CUT_OVER_AGAIN, "roll_back": ROLL_BACK_AGAIN, "rehearse": REHEARSE_AGAIN}
+
+
+def make_report(run: RunDirectory) -> Report:
+    """Sum up a run, finished or not. Durations are in seconds, sizes in bytes, times in UTC.
+
+    Raises:
+        MigrationError: The journal cannot be read.
+    """
+    records, found, outcome = run.records(), run.standings(), run.outcome()
+    uses, certain = run.application()
+    opening = found["open"].facts if "open" in found else {}
+    tables = _tables(found)
+    lease = read_lease(run.root)
+    return {
+        "run": run.id,
+        "directory": str(run.path),
+        "verb": run.verb,
+        "outcome": outcome,
+        "under_way": bool(lease and lease.run == run.id and not outcome and lease.seconds_left(Moment.now()) > 0),
+        "opened": records[0].moment.time if records else None,
+        "last": records[-1].moment.time if records else None,
+        "seconds": records[0].moment.seconds_until(records[-1].moment) if records else None,
+        "attempts": sum(record.step == "open" and record.state == "done" for record in records),
+        "application": {"uses": uses, "certain": certain},
+        "window": _window(records),
+        "steps": [_step(step, found.get(step.name)) for step in steps_of(run.verb)],
+        "current": run.current().name,
+        "failure": _failure(records) if outcome != "done" else None,
+        "tables": tables,
+        "totals": _totals(found, tables),
+        "rules": _first(found, "rule_counts") or [],
+        "backup": _backup(run, found),
+        "versions": _first(found, "versions") or {},
+        "measured": {
+            name: value
+            for name in ("longest_pause_ms", "expected_window_seconds", "disk_bytes")
+            if (value := _first(found, name)) is not None
+        },
+        "next": with_inventory(_next(run), str(opening.get("inventory", ""))),
+        "way_back": _way_back(run, str(opening.get("inventory", ""))),
+        "look_inside": f'psql "{opening["target"]}"' if opening.get("target") else None,
+    }
+
+
+def write_report(run: RunDirectory) -> Report:
+    """Make the report and keep it as ``report.json`` (0600) in the run's directory.
+
+    Raises:
+        MigrationError: The journal cannot be read, or the disk is full.
+    """
+    report = make_report(run)
+    write_whole(run.path / REPORT, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    return report
+
+
+def with_inventory(command: str, inventory: str) -> str:
+    """Return a command with the inventory that the run was begun with."""
+    return (
+        command.replace("ansible-playbook ", f"ansible-playbook -i {shlex.quote(inventory)} ") if inventory else command
+    )
+
+
+def _step(step: Step, standing: StepStanding | None) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "title": step.title,
+        "state": standing.state if standing else "waiting",
+        "seconds": standing.seconds if standing else None,
+        "facts": dict(standing.facts) if standing else {},
+    }
+
+
+def _first(found: Mapping[str, StepStanding], name: str) -> Any:  # noqa: ANN401 (a fact of any JSON type)
+    for standing in found.values():
+        if name in standing.facts:
+            return standing.facts[name]
+    return None
+
+
+def _tables(found: Mapping[str, StepStanding]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for step in ("transfer", "compare"):
+        tables = found[step].facts.get("tables") if step in found else None
+        for name, numbers in tables.items() if isinstance(tables, Mapping) else ():
+            merged.setdefault(name, {}).update(numbers if isinstance(numbers, Mapping) else {"rows": numbers})
+    return merged
+
+
+def _totals(found: Mapping[str, StepStanding], tables: Mapping[str, Mapping[str, Any]]) -> dict[str, int | None]:
+    totals: dict[str, int | None] = {"tables": len(tables) or None}
+    for name in ("rows", "cells", "differences"):
+        given = found["compare"].facts.get(name) if "compare" in found else None
+        numbers = [table[name] for table in tables.values() if isinstance(table.get(name), int)]
+        totals[name] = given if isinstance(given, int) else sum(numbers) if numbers else None
+    return totals
+
+
+def _backup(run: RunDirectory, found: Mapping[str, StepStanding]) -> dict[str, Any]:
+    facts = found["back_up"].facts if "back_up" in found else {}
+    known = {name: facts[name] for name in ("path", "sha256", "bytes") if name in facts}
+    return {"path": str(run.path / BACKUP), **known} if known else {}
+
+
+def _window(records: Sequence[Record]) -> dict[str, Any] | None:
+    """Return the last time in which users were kept waiting: from ``stop`` to the proof, or until it was taken back."""
+    begun: Moment | None = None
+    ended: Moment | None = None
+    for record in records:
+        step_and_state = (record.step, record.state)
+        if step_and_state == ("stop", "begun") and (begun is None or ended is not None):
+            begun, ended = record.moment, None
+        elif begun and step_and_state in (("prove", "done"), ("stop", "taken_back")):
+            ended = record.moment
+    if begun is None:
+        return None
+    seconds = begun.seconds_until(ended) if ended else None
+    return {"begun": begun.time, "ended": ended.time if ended else None, "seconds": seconds}
+
+
+def _failure(records: Sequence[Record]) -> dict[str, Any] | None:
+    """Return the last failure that no later attempt made good."""
+    failure = None
+    for record in records:
+        if record.state == "failed":
+            failure = {"step": record.step, "message": str(record.facts.get("message", "")), "time": record.moment.time}
+        elif record.state == "done" and failure and failure["step"] == record.step:
+            failure = None
+    return failure
+
+
+def _next(run: RunDirectory) -> str:
+    outcome = run.outcome()
+    if outcome == "done":
+        return AFTERWARDS[run.verb]
+    return AGAIN[run.verb] if outcome else run.current().on_failure_next
+
+
+def _way_back(run: RunDirectory, inventory: str) -> str | None:
+    if run.verb != "cut_over" or run.outcome() in ("failed", "taken_back") or not run.changed_anything():
+        return None
+    return with_inventory(ROLL_BACK_AGAIN, inventory)
+
+
+# ---- for a person ---------------------------------------------------------------------------------------------------
+
+SIGNS: Mapping[str, str] = {
+    "done": "done",
+    "begun": "in it",
+    "failed": "FAILED",
+    "taken_back": "back",
+    "waiting": "-",
+}
+
+
+def render_terminal(report: Mapping[str, Any]) -> str:
+    """Return a report as at most 40 lines: what happened, what the application uses, what to type next."""
+    lines = [_headline(report), ""]
+    if report["failure"]:
+        lines += _field("What happened", report["failure"]["message"] or "the step ended without a message")
+    lines += _field("Application", _application(report))
+    for label, text in _facts(report):
+        lines += _field(label, text)
+    lines += ["", *_steps(report["steps"], report["failure"]), ""]
+    for label, text in _commands(report):
+        lines += _field(label, text)
+    return "\n".join(lines)
+
+
+def _headline(report: Mapping[str, Any]) -> str:
+    verb, failure = SPOKEN[report["verb"]], report["failure"]
+    if report["outcome"] == "done":
+        differences = report["totals"]["differences"]
+        compared = " Every cell was compared, none differs." if differences == 0 else ""
+        return f"{verb.upper()} DONE.{compared}"
+    if failure:
+        title = next(step["title"] for step in report["steps"] if step["name"] == failure["step"])
+        return f"{verb.upper()} FAILED at the step {failure['step']}: {title[0].lower()}{title[1:]}."
+    if report["outcome"]:
+        return f"{verb.upper()} GIVEN UP."
+    if report["under_way"]:
+        return f"{verb.upper()} UNDER WAY at the step {report['current']}."
+    return f"{verb.upper()} NOT FINISHED: it stands at the step {report['current']}, and nobody works on it."
+
+
+def _application(report: Mapping[str, Any]) -> str:
+    uses, certain = report["application"]["uses"], report["application"]["certain"]
+    if not certain:
+        return "may be stopped: a step that stops or starts it was not finished"
+    if uses == "unchanged":
+        return "was left alone; it runs as before"
+    if uses == "stopped":
+        return "is stopped"
+    if report["outcome"] == "taken_back":
+        return f"runs on {uses} as before: what the run had changed was taken back"
+    return f"runs on {uses}{'' if report['window'] else ' as before: nothing was changed'}"
+
+
+def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    totals, window = report["totals"], report["window"]
+    if totals["rows"] is not None:
+        cells = f", {totals['cells']:,} cells compared" if totals["cells"] is not None else ""
+        differing = f", {totals['differences']:,} differences" if totals["differences"] is not None else ""
+        yield (
+            "Moved" if report["outcome"] == "done" else "Loaded",
+            (f"{totals['tables'] or 0:,} tables, {totals['rows']:,} rows{cells}{differing}"),
+        )
+    if report["rules"]:
+        yield "Rules applied", _rules(report["rules"])
+    if window and window["seconds"] is not None:
+        yield (
+            "Window",
+            f"{spoken_seconds(window['seconds'])} from the stop to the end of the proof or of the taking back",
+        )
+    yield from _measured(report["measured"])
+    if report["backup"]:
+        yield "Backup", f"{report['backup']['path']}  sha256 {str(report['backup'].get('sha256', 'unknown'))[:16]}…"
+
+
+def _measured(measured: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "expected_window_seconds" in measured:
+        yield "To expect", f"a window of {spoken_seconds(measured['expected_window_seconds'])}"
+    if "longest_pause_ms" in measured:
+        yield "Writers", f"waited {measured['longest_pause_ms']:.0f} ms at the longest"
+    if "disk_bytes" in measured:
+        yield "Disk", f"{measured['disk_bytes'] / 2**20:,.0f} MiB are needed on the application's host"
+
+
+def _rules(rules: Sequence[Mapping[str, Any]]) -> str:
+    lines = [f"{rule['table']}.{rule['column']}: {rule['rule']} {rule['count']:,} times" for rule in rules]
+    if len(lines) > LINES_OF_RULES:
+        rest = sum(rule["count"] for rule in rules[LINES_OF_RULES - 1 :])
+        lines[LINES_OF_RULES - 1 :] = [f"and {len(lines) - LINES_OF_RULES + 1} more, {rest:,} times in all"]
+    return "\n".join(lines)
+
+
+def _steps(steps: Sequence[Mapping[str, Any]], failure: Mapping[str, Any] | None) -> Iterator[str]:
+    for step in steps:
+        sign = SIGNS[step["state"]]
+        if failure and failure["step"] == step["name"]:
+            sign = SIGNS["failed"]
+        took = spoken_seconds(step["seconds"]) if step["seconds"] is not None else ""
+        yield f"  {sign:<6}  {step['name']:<9}  {took:>12}  {step['title']}".rstrip()
+
+
+def _commands(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Report", str(Path(report["directory"]) / REPORT)
+    if report["look_inside"]:
+        yield "Look inside", report["look_inside"]
+    if report["under_way"]:
+        yield "Next", "wait; scripts/show_run.py shows how far it is"
+    elif report["outcome"] == "done":
+        yield "Next", report["next"]
+    else:
+        yield "Next", f"mend that, then  {report['next']}" if report["failure"] else report["next"]
+    if report["way_back"]:
+        yield "Way back", report["way_back"]
+
+
+def _field(label: str, text: str) -> list[str]:
+    # Commands are copied with the mouse: they stay on one line, however long.
+    lines = text.splitlines() or [""]
+    if label == "What happened":
+        lines = [part for line in lines for part in textwrap.wrap(line, WIDTH - 15) or [""]]
+        if len(lines) > LINES_OF_A_MESSAGE:
+            lines[LINES_OF_A_MESSAGE - 1 :] = ["… (all of it is in the report)"]
+    return [f"{label if number == 0 else '':<15}{line}".rstrip() for number, line in enumerate(lines)]
