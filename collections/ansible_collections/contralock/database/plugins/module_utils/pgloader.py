@@ -1,0 +1,302 @@
+"""pgloader as a subprocess that is not believed.
+
+Version 3.6 ends with exit code 0 after losing rows, and its summary counts what it meant to do. So whatever looks
+like a fault is one: an exit code, a line that is not known to be harmless, a reject file, a time limit. What it loaded
+and left of the catalog is for the caller to count and compare. Sources: the pgloader manual, "SQLite to Postgres", and
+its grammar (src/parsers/command-db-uri.lisp, command-utils.lisp, parse-pgpass.lisp).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .child_process import child_process, write_private
+from .errors import MigrationError
+from .stunnel import PLAIN_PATH, Endpoint, Tunnel
+
+PROGRAM = "pgloader"
+#: As ``pgloader --version`` says: Debian 12's package 3.6.9 calls itself 3.6.7, Debian 13's calls itself 3.6.10.
+TESTED_VERSIONS = ("3.6.7", "3.6.10")
+LOOK_SECONDS = 0.1
+TICK_SECONDS = 1.0
+#: pgloader holds this many rows at once per table, each character in four bytes and several times over.
+PREFETCH_ROWS = 1000
+PREFETCH_BYTES = 32 * 1024 * 1024
+
+#: What the grammar takes as a database's name.
+_DBNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$%-]*")
+#: The grammar of its password file reads brackets around these as an IPv6 address, and drops them.
+_BRACKETS = re.compile(r"\[[0-9A-Fa-f:]+\]")
+_LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT[0-9:.]+Z) (?P<level>[A-Z]+) (?P<text>.*)")
+_HARMLESS_LEVELS = frozenset({"LOG", "NOTICE", "INFO", "SQL", "DEBUG", "DATA"})
+_HARMLESS_WARNINGS = (
+    # The prepared copy declares every column TEXT; PostgreSQL reads the text by its own types.
+    re.compile(r"Source column .* is casted to type \"text\" which is not the same as "),
+    # It drops each foreign key once from either side.
+    re.compile(r"PostgreSQL warning: constraint .* does not exist, skipping"),
+)
+_ALARMS = ("KABOOM", "Heap exhausted", "unhandled", "debugger invoked", "fatal error", "failed to execute")
+_DATABASE_ERROR = re.compile(r"Database error (?P<code>[0-9A-Z]{5}): (?P<text>.*)")
+_DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?([0-9.]+)s")
+SHOWN_FAULTS = 5
+SHOWN_CHARACTERS = 240
+
+#: Part of a fault -> what the operator does about it; the first that matches counts. The codes' classes: PostgreSQL
+#: manual, appendix A.
+MENDS: tuple[tuple[str, str], ...] = (
+    ("Heap exhausted", "Give the host more memory, or rehearse which table has the largest rows"),
+    ("failed to execute", "Run the role migration_toolkit on this host"),
+    ("error 23514", "Mend the rows in the source that break the target's CHECK constraint, or the constraint"),
+    ("error 23", "Mend the rows in the source that break the target's constraint"),
+    ("error 22", "Mend the values in the source that do not fit, or give the profile a rule for them"),
+    ("error 53100", "Give the server room on its disk and run again"),
+    ("error 53300", "End idle sessions, or raise the limit of the role, the database or the server"),
+    ("error 53", "Give the server room (disk, memory, connections) and run again"),
+    ("error 42501", "Let the target's role own the tables; run prepare.yml"),
+    ("error 28", "Check the password that libpq reads; pgloader was given the same"),
+    ("error 57", "Run again when the server is up and nobody cancels the load"),
+    ("onnect", "See that the server is up and reachable, and run again"),
+)
+GENERAL_MEND = "Run again; when it fails again, keep the message and rehearse with a part of the rows"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What pgloader is to load.
+
+    Attributes:
+        prepared: SQLite file with the target's table and column names, every column declared TEXT.
+        tables: The tables in it.
+        schema: The target's schema, unquoted.
+        application_name: How its sessions show themselves; at most 63 bytes.
+        largest_row_bytes: Bytes of the largest row in the file.
+        time_limit: Seconds.
+        directory: A private directory (0700) for its files; its path is plain.
+    """
+
+    prepared: Path
+    tables: Sequence[str]
+    schema: str
+    application_name: str
+    largest_row_bytes: int
+    time_limit: float
+    directory: Path
+
+
+def assert_version(accepted: Sequence[str] = TESTED_VERSIONS) -> str:
+    """Return the version that pgloader says it has.
+
+    Raises:
+        MigrationError: It is missing, or another one than those that were tried.
+    """
+    try:
+        done = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False, timeout=30)
+    except (FileNotFoundError, PermissionError):
+        raise MigrationError("pgloader is not installed", "Run the role migration_toolkit on this host") from None
+    except subprocess.TimeoutExpired:
+        raise MigrationError(
+            "pgloader does not say its version within 30 s", "Install the distribution's own"
+        ) from None
+    found = re.search(r'version "([0-9]+(?:\.[0-9]+)*)', done.stdout)
+    version = found[1] if found else "unknown"
+    if version not in accepted:
+        raise MigrationError(
+            f"pgloader is version {version}; the loader was tested with {' and '.join(accepted)}, and pgloader's"
+            " behaviour changes between versions",
+            "Install the distribution's own; or rehearse with this one and name it as accepted",
+        )
+    return version
+
+
+def assert_speakable(endpoint: Endpoint, names: Iterable[str]) -> None:
+    """Refuse what pgloader's grammar or its driver would misread.
+
+    Args:
+        endpoint: The server; its password is not repeated.
+        names: The target's schema, tables and columns.
+
+    Raises:
+        MigrationError: A name, the database or the password is such.
+    """
+    if not _DBNAME.fullmatch(endpoint.dbname):
+        raise MigrationError(
+            f"pgloader cannot spell the database's name {endpoint.dbname!r}",
+            "Give the database a name of letters, digits, _ and -",
+        )
+    if wrong := sorted({name for name in names if re.search(r'["\\\x00-\x1f]', name)}):
+        raise MigrationError(
+            f"pgloader cannot spell the target's names {', '.join(map(repr, wrong))}",
+            "Give them names without double quotes, backslashes and control characters",
+        )
+    password = endpoint.password or ""
+    if not password.isascii() or _BRACKETS.search(password):
+        raise MigrationError(
+            "pgloader would misread the owner's password: it is not all ASCII, or has hexadecimal digits in brackets",
+            "Give the target's owner another password",
+        )
+
+
+def load_text(load: Load, tunnel: Tunnel, dbname: str) -> str:
+    """Write the load command.
+
+    The user comes from PGUSER, because the grammar takes few signs in it, and names stay as they are spelled. A time
+    limit that an administrator set for the role must not end the load: it has its own.
+    """
+    for path in (load.prepared, tunnel.directory):
+        if not PLAIN_PATH.fullmatch(str(path)):
+            raise MigrationError(
+                f"pgloader cannot spell the path {str(path)!r}",
+                "Choose a scratch directory of letters, digits and /._-",
+            )
+    prefetch = max(1, min(PREFETCH_ROWS, PREFETCH_BYTES // max(load.largest_row_bytes, 1)))
+    settings = {
+        "application_name": load.application_name,
+        "search_path": f'"{load.schema}"',
+        "statement_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+        "client_connection_check_interval": "2s",
+    }
+    spoken = ", ".join(f"{name} to '{value}'" for name, value in settings.items())
+    return (
+        f"LOAD DATABASE FROM sqlite://{load.prepared}\n"
+        f"  INTO postgresql://unix:{tunnel.directory}:{tunnel.port}/{dbname}\n"
+        f"  WITH data only, quote identifiers, prefetch rows = {prefetch}, workers = 4, concurrency = 1\n"
+        f"  SET PostgreSQL PARAMETERS {spoken};\n"
+    )
+
+
+def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[[], None]) -> dict[str, float]:
+    """Load the prepared copy.
+
+    Args:
+        load: What to load.
+        endpoint: Whom to log in as.
+        tunnel: Where the server is.
+        tick: Called about every second while pgloader runs.
+
+    Returns:
+        Table -> seconds, as pgloader says; a table may be missing. It is no evidence of anything.
+
+    Raises:
+        MigrationError: Anything that looks like a fault, in pgloader's words but without the rows' values. What it has
+            loaded until then stays in the target.
+    """
+    home = load.directory / "home"
+    home.mkdir(mode=0o700)
+    command, log, summary = load.directory / "load", load.directory / "pgloader.log", load.directory / "summary.csv"
+    output, rejects = load.directory / "pgloader.out", load.directory / "rejects"
+    write_private(command, load_text(load, tunnel, endpoint.dbname))
+    arguments = ["--root-dir", str(rejects), "--logfile", str(log), "--summary", str(summary), str(command)]
+    password_file = _write_password(endpoint, home)
+    try:
+        with child_process([PROGRAM, *arguments], _environment(endpoint, home, password_file), output) as process:
+            ended = _watch(process, load.time_limit, tick)
+    finally:
+        password_file.unlink(missing_ok=True)
+    lines = [*_lines(output), *_lines(log)]
+    faults = list(dict.fromkeys(find_faults(lines)))
+    if not ended:
+        raise _failure(f"pgloader was ended after its time limit of {load.time_limit:.0f} s", faults, "Raise the limit")
+    if process.returncode:
+        raise _failure(f"pgloader failed with exit code {process.returncode}", faults)
+    if faults:
+        raise _failure("pgloader reported faults, and exit code 0", faults)
+    if found := sorted(path.name for path in rejects.rglob("*") if path.is_file() and path.stat().st_size):
+        raise _failure(f"pgloader set rows aside ({', '.join(found)})", faults)
+    return read_summary(summary, load.tables)
+
+
+def _environment(endpoint: Endpoint, home: Path, password_file: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C.UTF-8",
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PGPASSFILE": str(password_file),
+        "PGUSER": endpoint.user,
+    }
+
+
+def _write_password(endpoint: Endpoint, home: Path) -> Path:
+    """Write a password file (0600) that says no more than the password: it lives as long as pgloader does."""
+    file = home / ".pgpass"
+    escaped = (endpoint.password or "").replace("\\", "\\\\").replace(":", "\\:")
+    write_private(file, f"*:*:*:*:{escaped}\n" if escaped else "")
+    return file
+
+
+def _watch(process: subprocess.Popen[bytes], time_limit: float, tick: Callable[[], None]) -> bool:
+    """Wait for the end; return whether it came by itself before the limit."""
+    begun = ticked = time.monotonic()
+    while process.poll() is None:
+        now = time.monotonic()
+        if now - begun > time_limit:
+            return False
+        if now - ticked >= TICK_SECONDS:
+            ticked = now
+            tick()
+        time.sleep(LOOK_SECONDS)
+    return True
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="backslashreplace").splitlines() if file.exists() else []
+
+
+def find_faults(lines: Iterable[str]) -> Iterator[str]:
+    """Yield what is not known to be harmless, in few words and without the rows' values.
+
+    A server's error goes on in lines of its own (DETAIL, CONTEXT), which hold whole rows: they are left out, and so is
+    the part of a message that repeats a value (SQLSTATE class 22, after the colon).
+    """
+    for line in lines:
+        if told := _LINE.fullmatch(line):
+            harmless = told["level"] in _HARMLESS_LEVELS or (
+                told["level"] == "WARNING" and any(known.match(told["text"]) for known in _HARMLESS_WARNINGS)
+            )
+            if not harmless:
+                yield _without_values(f"{told['level']} {told['text']}")
+        elif any(alarm in line for alarm in _ALARMS) or _DATABASE_ERROR.search(line):
+            yield _without_values(line.strip())
+
+
+def _without_values(text: str) -> str:
+    if error := _DATABASE_ERROR.search(text):
+        message = error["text"]
+        if error["code"].startswith("22"):
+            message = re.split(r":|\"", message, maxsplit=1)[0].strip()
+        text = f"Database error {error['code']}: {message}"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+
+
+def _failure(fact: str, faults: Sequence[str], mend: str = "") -> MigrationError:
+    shown = "; ".join(faults[:SHOWN_FAULTS])
+    more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
+    known = (words for fragment, words in MENDS if fragment in shown)
+    return MigrationError(
+        f"{fact}: {shown}{more}" if shown else fact,
+        mend or next(known, GENERAL_MEND),
+        {"faults": list(faults[:20])},
+    )
+
+
+def read_summary(file: Path, tables: Sequence[str]) -> dict[str, float]:
+    """Read the seconds per table from the summary (CSV with ``;``); what cannot be read is left out."""
+    seconds: dict[str, float] = {}
+    if not file.exists():
+        return seconds
+    spelled = {f'"{table}"': table for table in tables}
+    with file.open(encoding="utf-8", errors="replace", newline="") as stream:
+        for row in csv.reader(stream, delimiter=";", escapechar="\\", doublequote=False):
+            told = _DURATION.fullmatch(row[5]) if len(row) == 6 else None
+            if told and (table := spelled.get(row[0])):
+                hours, minutes, rest = (float(part or 0) for part in told.groups())
+                seconds[table] = hours * 3600 + minutes * 60 + rest
+    return seconds

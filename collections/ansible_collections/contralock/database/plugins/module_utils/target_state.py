@@ -1,0 +1,233 @@
+"""What the target holds and who is connected to it: rows counted, fingerprinted and emptied, CONNECT, sessions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from .catalog import SPELLING
+from .connection import Connection, set_locally
+from .errors import MigrationError
+
+#: How long a backend may take to notice that it was told to end.
+END_SECONDS = 20.0
+LOCK_WAIT_MILLISECONDS = 30_000
+
+_SESSIONS = """
+SELECT a.pid, a.usename::text AS user, a.application_name, host(a.client_addr) AS client_address,
+       s.version AS tls_version
+  FROM pg_stat_activity a LEFT JOIN pg_stat_ssl s ON s.pid = a.pid
+ WHERE a.usename = %s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+ ORDER BY a.backend_start, a.pid"""
+
+# Only members of a role may end its sessions, so that we leave other roles' alone, whatever they call themselves.
+_BACKENDS = """
+  FROM pg_stat_activity
+ WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+   AND starts_with(application_name, %s)"""
+
+_REFERRING = """
+SELECT c.relname, r.relname
+  FROM pg_constraint k
+  JOIN pg_class c ON c.oid = k.conrelid
+  JOIN pg_class r ON r.oid = k.confrelid
+  JOIN pg_namespace n ON n.oid = r.relnamespace AND n.nspname = %(schema)s
+ WHERE k.contype = 'f' AND r.relname = ANY (%(tables)s::text[])
+   AND NOT (c.relname = ANY (%(tables)s::text[]) AND c.relnamespace = r.relnamespace)
+ ORDER BY 1, 2"""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session of a role in this database.
+
+    PostgreSQL hides ``client_address`` and ``tls_version`` from whoever is neither this role, a member of it, nor a
+    member of ``pg_read_all_stats``; they are None then. So ask as the role itself. ``tls_version`` is also None without
+    TLS, and ``client_address`` on a Unix socket.
+    """
+
+    pid: int
+    user: str
+    application_name: str
+    client_address: str | None
+    tls_version: str | None
+
+
+def row_counts(connection: Connection, schema: str, tables: Iterable[str]) -> dict[str, int]:
+    """Count the rows of each table, all in one view of the database.
+
+    Args:
+        connection: Not in a transaction.
+        schema: The tables' schema, unquoted.
+        tables: The tables' names, unquoted.
+
+    Raises:
+        psycopg.Error: A table is missing, row security would hide rows, or the server does not answer.
+    """
+    return {table: int(str(count)) for table, count in _ask(connection, schema, tables, "count(*)").items()}
+
+
+def target_fingerprint(connection: Connection, schema: str, tables: Iterable[str]) -> dict[str, str]:
+    """Return ``rows:sum`` for each table, all in one view of the database; equal when the rows are, in any order.
+
+    The sum is that of PostgreSQL's 64-bit hash of each row's text, so two tables that differ in one cell agree with a
+    chance of about 2^-64. Everything is computed on the server.
+
+    Args:
+        connection: Not in a transaction.
+        schema: The tables' schema, unquoted.
+        tables: The tables' names, unquoted.
+
+    Raises:
+        psycopg.Error: As in ``row_counts``.
+    """
+    value = "count(*)::text || ':' || coalesce(sum(hashtextextended(t::text, 0)), 0)::text"
+    return {table: str(found) for table, found in _ask(connection, schema, tables, value).items()}
+
+
+def _ask(connection: Connection, schema: str, tables: Iterable[str], value: str) -> dict[str, object]:
+    answers: dict[str, object] = {}
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        set_locally(connection, {**SPELLING, "row_security": "off", "statement_timeout": "0"})
+        for table in tables:
+            query = sql.SQL("SELECT {} FROM {} t").format(sql.SQL(value), sql.Identifier(schema, table))
+            found = connection.execute(query).fetchone()
+            answers[table] = found[0] if found else None
+    return answers
+
+
+def assert_emptiable(connection: Connection, schema: str, tables: Sequence[str]) -> None:
+    """Refuse tables that TRUNCATE could not empty because a table that stays refers to them.
+
+    Raises:
+        MigrationError: Names each such pair.
+    """
+    if found := connection.execute(_REFERRING, {"schema": schema, "tables": list(tables)}).fetchall():
+        pairs = ", ".join(f"{table} refers to {referenced}" for table, referenced in found)
+        raise MigrationError(
+            f"tables outside of the move refer to tables in it ({pairs}): a failed load could not be taken back",
+            "Carry these tables too, or make them after the move",
+        )
+
+
+def empty_tables(connection: Connection, schema: str, tables: Sequence[str]) -> None:
+    """Take all rows out of the tables, in the open transaction or in one of its own.
+
+    Raises:
+        MigrationError: Another session holds a table, or a table that is not named refers to one that is.
+    """
+    names = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
+    try:
+        with connection.transaction():
+            set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"})
+            connection.execute(sql.SQL("TRUNCATE {}").format(names))
+    except psycopg.errors.LockNotAvailable:
+        raise MigrationError(
+            f"the tables of {connection.info.dbname!r} cannot be emptied: another session has used one of them for"
+            f" {LOCK_WAIT_MILLISECONDS // 1000} s",
+            "End the sessions in this database (pg_stat_activity names them) and run again",
+        ) from None
+    except psycopg.errors.FeatureNotSupported as error:
+        raise MigrationError(
+            f"the tables of {connection.info.dbname!r} cannot be emptied: {error.diag.message_primary}"
+            f" ({error.diag.message_detail})",
+            "Carry the referring table too, or drop its foreign key",
+        ) from None
+
+
+def may_connect(connection: Connection, role: str) -> bool:
+    """Tell whether a role has CONNECT on this database, by itself, through PUBLIC or through another role.
+
+    Raises:
+        MigrationError: There is no such role.
+    """
+    try:
+        found = connection.execute("SELECT has_database_privilege(%s, current_database(), 'CONNECT')", [role])
+    except psycopg.errors.UndefinedObject:
+        raise MigrationError(f"there is no role {role!r}", "Run prepare.yml, or correct the role's name") from None
+    row = found.fetchone()
+    return bool(row and row[0])
+
+
+def grant_connect(connection: Connection, role: str) -> bool:
+    """Let a role connect to this database; return whether that was a change.
+
+    Raises:
+        MigrationError: There is no such role, or the granting role may not grant.
+    """
+    if may_connect(connection, role):
+        return False
+    _change_connect(connection, role, "GRANT CONNECT ON DATABASE {} TO {}", wanted=True)
+    return True
+
+
+def revoke_connect(connection: Connection, role: str) -> bool:
+    """Keep a role from connecting to this database; return whether that was a change. Its sessions go on.
+
+    Raises:
+        MigrationError: There is no such role, or it may connect all the same, through PUBLIC or another role.
+    """
+    if not may_connect(connection, role):
+        return False
+    _change_connect(connection, role, "REVOKE CONNECT ON DATABASE {} FROM {}", wanted=False)
+    return True
+
+
+def _change_connect(connection: Connection, role: str, statement: str, *, wanted: bool) -> None:
+    database = connection.info.dbname
+    try:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(database), sql.Identifier(role)))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise MigrationError(
+            f"{connection.info.user!r} may not decide who connects to {database!r}: {error.diag.message_primary}",
+            "Connect as the database's owner",
+        ) from None
+    # The server answers a GRANT without the right to grant with a warning only.
+    if may_connect(connection, role) is not wanted:
+        raise MigrationError(
+            f"role {role!r} {'may still not' if wanted else 'may still'} connect to {database!r}",
+            "Connect as the database's owner"
+            if wanted
+            else "Revoke CONNECT from PUBLIC and from the roles that it is a member of; run prepare.yml",
+        )
+
+
+def sessions_of(connection: Connection, role: str) -> list[Session]:
+    """Return the role's sessions in this database, the oldest first, but for the asking one."""
+    with connection.cursor(row_factory=class_row(Session)) as cursor:
+        return cursor.execute(_SESSIONS, [role]).fetchall()
+
+
+def end_backends(connection: Connection, application_name: str, seconds: float = END_SECONDS) -> int:
+    """End the sessions of our own role in this database whose application_name begins so, and wait until they are gone.
+
+    Args:
+        connection: As the same role; it needs no further right.
+        application_name: The beginning of the name; not empty.
+        seconds: How long they may take.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        MigrationError: Some are still there.
+    """
+    if not application_name:
+        raise ValueError("without a name, everybody's sessions would be ended")
+    ended = len(connection.execute(f"SELECT pg_terminate_backend(pid) {_BACKENDS}", [application_name]).fetchall())
+    deadline = time.monotonic() + seconds
+    while left := connection.execute(f"SELECT pid {_BACKENDS} ORDER BY pid", [application_name]).fetchall():
+        if time.monotonic() > deadline:
+            pids = ", ".join(str(pid) for (pid,) in left)
+            raise MigrationError(
+                f"sessions of an earlier load do not end (pid {pids} on the server)",
+                "Look at them in pg_stat_activity; a server that waits for its disk cannot end them before that",
+            )
+        time.sleep(0.05)
+    return ended

@@ -1,0 +1,63 @@
+"""A server with TLS and passwords, and what the tests of the transfer know of it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+
+from tests.throwaway_cluster import Cluster
+
+OWNER = "contralock_owner"
+APPLICATION = "contralock_app"
+#: Signs that break URIs, password files and shells.
+SECRET = "s3cret: P@55\\word/#'\"$%"
+CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that wants TLS and a password; its certificate is for ``localhost``."""
+
+    cluster: Cluster
+    port: int
+    authority: Path
+    other_authority: Path
+    passfile: Path
+
+    def conninfo(self, **changes: str) -> str:
+        parameters = {
+            "host": "localhost",
+            "port": str(self.port),
+            "dbname": "model",
+            "user": OWNER,
+            "sslrootcert": str(self.authority),
+            "passfile": str(self.passfile),
+        }
+        return make_conninfo(**{**parameters, **changes})
+
+
+@dataclass(frozen=True)
+class Target:
+    """A database with the profile's schema: ``conninfo`` over TLS as its owner, ``administrator`` by socket."""
+
+    name: str
+    conninfo: str
+    administrator: str
+    server: Server
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def certificate(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
+    key, file = folder / f"{name}.key", folder / f"{name}.crt"
+    command = ["openssl", "req", "-x509", *CURVE, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(file)]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    return key, file
