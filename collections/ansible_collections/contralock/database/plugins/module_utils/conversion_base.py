@@ -24,6 +24,7 @@ from .errors import MigrationError
 
 SHOWN_CHARACTERS = 80
 GENERAL_MEND = "Correct the value in the application, or add a rule for the column to the profile"
+EMPTY_TEXT_MEND = "Add the rule empty_text_as_null when it means that there is none, or correct it in the application"
 
 #: Part of ``Cells`` to the words for its storage class in a reason.
 _STORED_AS: Mapping[str, str] = {
@@ -84,6 +85,8 @@ class Conversion(ABC):
     arrow_type: pa.DataType
     kind: ClassVar[str]
     labels: tuple[str, ...] | None = None
+    #: Whether '' is a value like others; elsewhere it is a misfit with a mend of its own.
+    takes_empty_text: ClassVar[bool] = False
     #: Part of ``Cells`` that does not belong here to a mend that is better than the general one.
     mends: ClassVar[Mapping[str, str]] = {}
 
@@ -157,6 +160,17 @@ class Conversion(ABC):
         return pc.equal(left, right)
 
     def _read(self, name: str, part: pa.Array) -> Converted:
+        if name != "texts" or self.takes_empty_text:
+            return self._read_others(name, part)
+        empty = misfits_where(
+            pc.equal(pc.binary_length(part), 0), Reason(f"empty text in a {self.kind}", EMPTY_TEXT_MEND)
+        )
+        if not empty:
+            return self._read_others(name, part)
+        others = self._read_others(name, keep_where(pc.invert(empty[0].mask), part))
+        return Converted(others.values, (*empty, *others.misfits))
+
+    def _read_others(self, name: str, part: pa.Array) -> Converted:
         read = self.readers().get(name)
         if read is not None:
             return read(part)

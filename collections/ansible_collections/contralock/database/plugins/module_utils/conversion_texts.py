@@ -72,6 +72,7 @@ class TextConversion(Conversion):
 
     arrow_type = pa.string()
     kind = "text column"
+    takes_empty_text = True
 
     def readers(self) -> Mapping[str, Reader]:
         return {"texts": self._texts}

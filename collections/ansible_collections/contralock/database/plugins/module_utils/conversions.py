@@ -7,7 +7,16 @@ from enum import StrEnum
 
 from .catalog import Column
 from .conversion_base import Conversion
+from .conversion_documents import JsonbConversion, JsonConversion
+from .conversion_numbers import (
+    BooleanConversion,
+    DoubleConversion,
+    IntegerConversion,
+    NumericConversion,
+    RealConversion,
+)
 from .conversion_texts import BinaryConversion, EnumConversion, PaddedTextConversion, TextConversion, UuidConversion
+from .conversion_times import DateConversion, LocalTimestampConversion, TimestampConversion
 
 
 class Encoding(StrEnum):
@@ -23,6 +32,18 @@ _CONVERSIONS: Mapping[tuple[str, Encoding], Callable[[Column, str], Conversion]]
     ("bpchar", Encoding.SEQUELIZE): PaddedTextConversion,
     ("uuid", Encoding.SEQUELIZE): UuidConversion,
     ("bytea", Encoding.SEQUELIZE): BinaryConversion,
+    ("bool", Encoding.SEQUELIZE): BooleanConversion,
+    ("int2", Encoding.SEQUELIZE): IntegerConversion,
+    ("int4", Encoding.SEQUELIZE): IntegerConversion,
+    ("int8", Encoding.SEQUELIZE): IntegerConversion,
+    ("numeric", Encoding.SEQUELIZE): NumericConversion,
+    ("float4", Encoding.SEQUELIZE): RealConversion,
+    ("float8", Encoding.SEQUELIZE): DoubleConversion,
+    ("timestamptz", Encoding.SEQUELIZE): TimestampConversion,
+    ("timestamp", Encoding.SEQUELIZE): LocalTimestampConversion,
+    ("date", Encoding.SEQUELIZE): DateConversion,
+    ("json", Encoding.SEQUELIZE): JsonConversion,
+    ("jsonb", Encoding.SEQUELIZE): JsonbConversion,
 }
 
 

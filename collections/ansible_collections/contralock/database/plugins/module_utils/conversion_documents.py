@@ -1,0 +1,95 @@
+"""JSON documents: json keeps the text, jsonb its meaning."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+
+import pyarrow as pa
+
+from .affinity import holds_numbers
+from .cells import Cells
+from .conversion_base import Conversion, Converted, Reader, UnfitError, read_singly
+from .conversion_numbers import NOT_FINITE
+from .conversion_texts import decoded
+from .jsonb_form import check_json, compact_form, jsonb_form
+
+_LARGEST_INTEGER = 1 << 63
+
+
+class JsonConversion(Conversion):
+    """Json from TEXT: the text stays as it is.
+
+    SQLite makes a number of a JSON text that is one when the column is declared JSON (affinity NUMERIC): such a cell
+    is the number that the application reads, and goes.
+    """
+
+    arrow_type = pa.string()
+    kind = "JSON column"
+
+    def readers(self) -> Mapping[str, Reader]:
+        texts: dict[str, Reader] = {"texts": self._texts}
+        return texts | {"integers": self._numbers, "reals": self._numbers} if self._holds_numbers else texts
+
+    def back(self, values: pa.Array) -> Cells:
+        if not self._holds_numbers:
+            return Cells(len(values), texts=self._spelled(values).cast(pa.large_binary()))
+        return Cells.of([None if text is None else _stored(text) for text in self._spelled(values).to_pylist()])
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return values.cast(pa.large_string())
+
+    def stored_form(self, value: object) -> int | float | str:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def _holds_numbers(self) -> bool:
+        return holds_numbers(self.declared_type)
+
+    def _spelled(self, values: pa.Array) -> pa.Array:
+        """Return the texts that the application would have written."""
+        return values
+
+    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
+        return read_singly(part, self._document, pa.string())
+
+    def _document(self, value: bytes) -> str:
+        text = decoded(value)
+        check_json(text)
+        return text
+
+    def _numbers(self, part: pa.Array) -> Converted:
+        return read_singly(part, self._number, pa.string())
+
+    def _number(self, value: int | float) -> str:
+        if not math.isfinite(value):
+            raise UnfitError(NOT_FINITE)
+        return repr(value)
+
+
+class JsonbConversion(JsonConversion):
+    """Jsonb from TEXT; its values are PostgreSQL's own printed form."""
+
+    def _spelled(self, values: pa.Array) -> pa.Array:
+        texts = [None if text is None else compact_form(text) for text in values.to_pylist()]
+        return pa.array(texts, pa.string())
+
+    def _document(self, value: bytes) -> str:
+        return jsonb_form(decoded(value))
+
+    def _number(self, value: int | float) -> str:
+        return jsonb_form(super()._number(value))
+
+
+def _stored(text: str) -> int | float | str:
+    """Return what a column of affinity NUMERIC keeps of a JSON text: a number when the text is one and fits exactly."""
+    if text[:1] not in set("-0123456789"):
+        return text
+    number = Decimal(text)
+    whole = int(number) if -_LARGEST_INTEGER <= number < _LARGEST_INTEGER else None
+    if whole is not None and whole == number:
+        return whole
+    real = float(number)
+    return real if math.isfinite(real) and Decimal(repr(real)) == number else text

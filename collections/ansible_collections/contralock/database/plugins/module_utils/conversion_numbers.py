@@ -1,0 +1,238 @@
+"""Whole numbers, booleans, decimal numbers and floating-point numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .affinity import Affinity, affinity_of
+from .catalog import Column
+from .cells import Cells
+from .conversion_base import (
+    GENERAL_MEND,
+    Conversion,
+    Converted,
+    Reader,
+    Reason,
+    UnfitError,
+    read_by_form,
+    refuse_where,
+)
+
+#: pg_type.typname to the Arrow type and the name that people write.
+_WHOLE: Mapping[str, tuple[pa.DataType, int, str]] = {
+    "int2": (pa.int16(), 16, "smallint"),
+    "int4": (pa.int32(), 32, "integer"),
+    "int8": (pa.int64(), 64, "bigint"),
+}
+
+#: Up to here each whole number has a double of its own.
+EXACT_DOUBLES = 2**53
+NOT_FINITE = Reason("number that is not finite")
+
+#: A double has at most 309 digits before its point, and its shortest form 17 of them that count.
+_WIDE = Context(prec=1400)
+
+
+class IntegerConversion(Conversion):
+    """smallint, integer and bigint from INTEGER."""
+
+    kind = "whole-number column"
+
+    def __init__(self, target: Column, declared_type: str = "") -> None:
+        super().__init__(target, declared_type)
+        self.arrow_type, self._bits, self._name = _WHOLE[target.type_name]
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"integers": self._integers}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), integers=values.cast(pa.int64()))
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return values.cast(pa.large_string())
+
+    def _integers(self, part: pa.Int64Array) -> Converted:
+        if self._bits == 64:
+            return Converted(part)
+        limit = 1 << (self._bits - 1)
+        outside = pc.or_(pc.less(part, -limit), pc.greater_equal(part, limit))
+        reason = Reason(
+            f"whole number outside {-limit} to {limit - 1} ({self._name})",
+            "Correct the value in the application, or make the column bigint",
+        )
+        kept = refuse_where(Converted(part), outside, reason)
+        return Converted(kept.values.cast(self.arrow_type), kept.misfits)
+
+
+class BooleanConversion(Conversion):
+    """Boolean from INTEGER 0 and 1, as Sequelize stores it in TINYINT(1)."""
+
+    arrow_type = pa.bool_()
+    kind = "boolean column"
+    mends: ClassVar[Mapping[str, str]] = {
+        "texts": "Correct the value in the application, or add the rule map with '0' and '1' on the right"
+    }
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"integers": self._integers}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), integers=values.cast(pa.int64()))
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return pc.if_else(values, pa.scalar("t", pa.large_string()), pa.scalar("f", pa.large_string()))
+
+    def _integers(self, part: pa.Int64Array) -> Converted:
+        one = pc.equal(part, 1)
+        other = pc.and_not(pc.not_equal(part, 0), one)
+        return refuse_where(Converted(one), other, Reason("whole number other than 0 and 1 in a boolean column"))
+
+
+class DoubleConversion(Conversion):
+    """Double precision from REAL, and from INTEGER that a double holds exactly."""
+
+    arrow_type = pa.float64()
+    kind = "floating-point column"
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"reals": self._reals, "integers": self._integers}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), reals=values)
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        # Arrow prints the shortest digits that are read back as the same number, as JavaScript does.
+        return values.cast(pa.large_string())
+
+    def _equal(self, left: pa.Array, right: pa.Array) -> pa.BooleanArray:
+        """Compare bits: -0.0 is not 0.0, and NaN is NaN."""
+        whole = pa.int64() if self.arrow_type == pa.float64() else pa.int32()
+        equal = pc.equal(left.view(whole), right.view(whole))
+        return pc.or_(equal, pc.and_(pc.is_nan(left), pc.is_nan(right)))
+
+    def _reals(self, part: pa.DoubleArray) -> Converted:
+        return Converted(part)
+
+    def _integers(self, part: pa.Int64Array) -> Converted:
+        outside = pc.or_(pc.less(part, -EXACT_DOUBLES), pc.greater(part, EXACT_DOUBLES))
+        reason = Reason(f"whole number beyond {EXACT_DOUBLES}, which a floating-point number may not hold exactly")
+        kept = refuse_where(Converted(part), outside, reason)
+        found = self._reals(kept.values.cast(pa.float64()))
+        return Converted(found.values, (*kept.misfits, *found.misfits))
+
+
+class RealConversion(DoubleConversion):
+    """Real (four bytes), when it keeps all decimal digits that the application sees.
+
+    97.1 fits although the two binary numbers differ: both print as 97.1, which is what a client reads.
+    """
+
+    arrow_type = pa.float32()
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells(len(values), reals=_widened(values))
+
+    def _reals(self, part: pa.DoubleArray) -> Converted:
+        narrow = part.cast(pa.float32(), safe=False)
+        lost = pc.not_equal(_widened(narrow).view(pa.int64()), part.view(pa.int64()))
+        reason = Reason("number with more digits than real (4 bytes) keeps", "Make the column double precision")
+        return refuse_where(Converted(narrow), lost, reason)
+
+
+def _widened(values: pa.FloatArray) -> pa.DoubleArray:
+    """Return the doubles with the same decimal digits."""
+    return values.cast(pa.string()).cast(pa.float64())
+
+
+class NumericConversion(Conversion):
+    """Numeric from INTEGER and REAL; a REAL stands for its shortest decimal form, as JavaScript prints it."""
+
+    arrow_type = pa.string()
+    kind = "decimal column"
+
+    def __init__(self, target: Column, declared_type: str = "") -> None:
+        super().__init__(target, declared_type)
+        self._limits = target.precision_and_scale
+        precision, scale = self._limits or (0, 0)
+        before = precision - scale
+        # What has this form needs no more than zeros at its end; everything else goes the exact way.
+        digits = r"\d+" if self._limits is None else rf"\d{{1,{before}}}" if 0 < before < 1000 else "!"
+        fraction = r"(?:\.\d+)?" if self._limits is None else rf"(?:\.\d{{1,{scale}}})?" if 0 < scale < 1000 else ""
+        self._form = rf"^-?{digits}{fraction}$" if scale >= 0 else "!"
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"integers": self._numbers, "reals": self._numbers}
+
+    def back(self, values: pa.Array) -> Cells:
+        return Cells.of([None if value is None else self._stored(value) for value in values.to_pylist()])
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return values.cast(pa.large_string())
+
+    def _equal(self, left: pa.Array, right: pa.Array) -> pa.BooleanArray:
+        """Compare values: 97.5 is 97.50."""
+        equal = pc.fill_null(pc.equal(left, right), False)
+        if pc.all(equal, min_count=0).as_py():
+            return equal
+        others = pc.and_(pc.invert(equal), pc.and_(pc.is_valid(left), pc.is_valid(right)))
+        pairs = zip(left.filter(others).to_pylist(), right.filter(others).to_pylist(), strict=True)
+        answers = [Decimal(one) == Decimal(other) for one, other in pairs]
+        return pc.replace_with_mask(equal, others, pa.array(answers, pa.bool_()))
+
+    def _numbers(self, part: pa.Array) -> Converted:
+        texts = part.cast(pa.string())
+        simple = pc.and_(pc.match_substring_regex(texts, self._form), pc.not_equal(texts, "-0"))
+        return read_by_form(part, simple, self._simple, self._exact)
+
+    def _simple(self, part: pa.Array) -> pa.StringArray:
+        """Print numbers of the simple form with the column's scale."""
+        texts = part.cast(pa.string())
+        scale = self._limits[1] if self._limits else 0
+        if scale <= 0:
+            return texts
+        point = pc.find_substring(texts, ".")
+        pointed = pc.if_else(pc.less(point, 0), pc.binary_join_element_wise(texts, ".", ""), texts)
+        digits = pc.subtract(pc.binary_length(pointed), pc.add(pc.find_substring(pointed, "."), 1))
+        zeros = pc.binary_repeat(pa.scalar("0"), pc.subtract(pa.scalar(scale, pa.int32()), digits))
+        return pc.binary_join_element_wise(pointed, zeros, "")
+
+    def _exact(self, value: int | float) -> str:
+        if not math.isfinite(value):
+            raise UnfitError(NOT_FINITE)
+        number = Decimal(repr(value))
+        if self._limits is not None:
+            number = self._limited(number, *self._limits)
+        text = format(number, "f")
+        return text if number else text.removeprefix("-")
+
+    def _limited(self, number: Decimal, precision: int, scale: int) -> Decimal:
+        rounded = number.quantize(Decimal(1).scaleb(-scale), context=_WIDE)
+        if rounded != number:
+            raise UnfitError(
+                Reason(
+                    f"number with more digits than the scale of {self.target.type} keeps",
+                    "Round it in the application, or give the column a larger scale",
+                )
+            )
+        if abs(rounded) >= Decimal(1).scaleb(precision - scale):
+            raise UnfitError(
+                Reason(f"number too large for {self.target.type}", f"{GENERAL_MEND}, or give it a larger precision")
+            )
+        return rounded
+
+    def _stored(self, text: str) -> int | float | str:
+        """Return what SQLite keeps of a number; as text what no number there holds, so that nothing is rounded."""
+        number = Decimal(text)
+        if not number.is_finite():
+            return text
+        whole = int(number) if number == number.to_integral_value() else None
+        if whole is not None and abs(whole) < 1 << 63 and affinity_of(self.declared_type) is not Affinity.REAL:
+            return whole
+        real = float(number)
+        return real if math.isfinite(real) and Decimal(repr(real)) == number else text
