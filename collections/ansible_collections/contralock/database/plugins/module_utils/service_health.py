@@ -80,7 +80,7 @@ def _ask(check: HealthCheck, began: float) -> tuple[str, Health | None]:
     """Ask once; the problem in words (after the URL, before the time that it lasted), or the answer."""
     try:
         status, body = _get(check)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         return f"did not answer ({reason or type(error).__name__})", None
     shown = " ".join(body.decode(errors="replace").split())[:SHOWN]

@@ -1,0 +1,146 @@
+"""A service as systemd and /proc describe it. systemctl is played by a script; the processes are real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.service_state import (
+    processes_in,
+    read_service,
+    wait_until_stopped,
+)
+
+#: As systemd 252 prints them; a property may come several times, or not at all.
+RUNNING = """\
+MainPID={pid}
+Result=success
+ExecMainStatus=0
+ControlGroup=/system.slice/contralock.service
+WorkingDirectory=!/srv/contralock
+EnvironmentFiles=/srv/contralock/.env (ignore_errors=no)
+EnvironmentFiles=/etc/default/my app (ignore_errors=yes)
+TriggeredBy=contralock.timer contralock.socket
+LoadState=loaded
+ActiveState=active
+SubState=running
+"""
+STOPPED = "MainPID=0\nLoadState=loaded\nActiveState=inactive\nWorkingDirectory=/srv/contralock\nControlGroup=\n"
+
+
+@pytest.fixture
+def systemctl(tmp_path, monkeypatch) -> Callable[[str], None]:
+    """Put a systemctl first in PATH that prints a text."""
+
+    def say(text: str, returncode: int = 0) -> None:
+        (tmp_path / "said").write_text(text)
+        script = tmp_path / "systemctl"
+        script.write_text(f"#!/bin/sh\ncat {tmp_path}/said\necho 'not booted' >&2\nexit {returncode}\n")
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return say
+
+
+@pytest.fixture
+def process(tmp_path) -> Iterator[subprocess.Popen[bytes]]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={"DB_TYPE": "sqlite", "SECRET": "not shown"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield child
+        child.kill()
+
+
+def plant(proc: Path, pid: int, cgroup: str, cmdline: bytes) -> None:
+    folder = proc / str(pid)
+    folder.mkdir(parents=True)
+    (folder / "cgroup").write_text(cgroup)
+    (folder / "cmdline").write_bytes(cmdline)
+    (folder / "comm").write_text("worker\n")
+
+
+def test_a_running_service(systemctl, process, tmp_path):
+    systemctl(RUNNING.format(pid=process.pid))
+    state = read_service("contralock.service")
+    assert (state.load_state, state.active_state, state.running, state.main_pid) == (
+        "loaded",
+        "active",
+        True,
+        process.pid,
+    )
+    assert state.working_directory == str(tmp_path / "work")
+    assert state.environment_files == ("/srv/contralock/.env", "/etc/default/my app")
+    assert state.triggered_by == ("contralock.timer", "contralock.socket")
+    assert {"DB_TYPE", "SECRET"} <= set(state.environment)
+    assert "not shown" not in repr(state)
+
+
+def test_one_that_does_not_run(systemctl):
+    systemctl(STOPPED)
+    state = read_service("contralock.service")
+    assert (state.running, state.stopped, state.main_pid) == (False, True, 0)
+    assert (state.working_directory, state.environment, state.processes) == ("/srv/contralock", (), ())
+    assert wait_until_stopped("contralock.service", "", 1) == state
+
+
+def test_without_a_directory_systemd_takes_the_root(systemctl):
+    systemctl("ActiveState=inactive\n")
+    assert read_service("x").working_directory == "/"
+
+
+def test_what_does_not_stop_is_refused(systemctl):
+    systemctl("ActiveState=deactivating\n")
+    with pytest.raises(MigrationError) as refused:
+        wait_until_stopped("contralock.service", "", 0.3)
+    assert "contralock.service did not stop within 0.3 s: it is deactivating, and there is still no process" in str(
+        refused.value
+    )
+
+
+def test_a_process_that_stays_is_named(systemctl, process):
+    """The service is gone by systemd's account, and one of its processes is not."""
+    systemctl(STOPPED)
+    place = next(
+        line.split(":", 2)[2]
+        for line in Path(f"/proc/{process.pid}/cgroup").read_text().splitlines()
+        if line.startswith(("0::", "1:"))
+    )
+    with pytest.raises(MigrationError) as refused:
+        wait_until_stopped("contralock.service", place, 0.3)
+    assert process.pid in refused.value.details["processes"]
+
+
+def test_processes_of_a_group_and_below_it(tmp_path):
+    group = "/system.slice/contralock.service"
+    plant(tmp_path, 30, f"0::{group}\n", b"node\0server.js\0--password\0x\0")
+    plant(tmp_path, 4, f"12:pids:{group}\n1:name=systemd:{group}/child\n", b"")
+    plant(tmp_path, 5, "0::/system.slice/contralock.service2\n", b"other\0")
+    plant(tmp_path, 6, "0::/system.slice\n", b"other\0")
+    plant(tmp_path, 7, f"0::{group}\n", b"/usr/bin/node\0--token=s3cret\0")
+    (tmp_path / "8").mkdir()
+    (tmp_path / "self").mkdir()
+    found = processes_in(group, tmp_path)
+    assert [(one.pid, one.command) for one in found] == [(4, "worker"), (7, "/usr/bin/node"), (30, "node server.js")]
+
+
+def test_refusals(systemctl, tmp_path, monkeypatch):
+    systemctl("", returncode=1)
+    with pytest.raises(MigrationError, match="systemd says nothing about contralock: not booted"):
+        read_service("contralock")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(MigrationError, match="has no systemctl"):
+        read_service("contralock")
