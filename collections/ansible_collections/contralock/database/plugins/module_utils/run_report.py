@@ -2,9 +2,9 @@
 
 Everything comes from the run's journal: what the steps recorded as facts, and when. Known facts are ``tables`` (a
 table's name to ``rows``, ``bytes``, ``seconds``, ``cells``, ``differences``, each optional), ``rows``, ``cells`` and
-``differences`` as sums, ``rule_counts`` (``table``, ``column``, ``rule``, ``count``), ``path``, ``sha256`` and
-``bytes`` of the step ``back_up``, ``versions``, ``longest_pause_ms``, ``expected_window_seconds`` and ``disk_bytes``;
-others stay with their step.
+``differences`` (or ``number``) as sums, ``rule_counts`` (``table``, ``column``, ``rule``, ``count``), ``path``,
+``sha256`` and ``bytes`` of the step ``back_up``, ``versions``, ``longest_pause_ms``, ``expected_window_seconds`` and
+``disk_bytes``; others stay with their step.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def make_report(run: RunDirectory) -> Report:
     records, found, outcome = run.records(), run.standings(), run.outcome()
     uses, certain = run.application()
     opening = found["open"].facts if "open" in found else {}
+    inventory = opening.get("inventory") or ""
     tables = _tables(found)
     lease = read_lease(run.root)
     return {
@@ -68,8 +69,8 @@ def make_report(run: RunDirectory) -> Report:
             for name in ("longest_pause_ms", "expected_window_seconds", "disk_bytes")
             if (value := _first(found, name)) is not None
         },
-        "next": with_inventory(_next(run), str(opening.get("inventory", ""))),
-        "way_back": _way_back(run, str(opening.get("inventory", ""))),
+        "next": with_inventory(_next(run), inventory),
+        "way_back": _way_back(run, inventory),
         "look_inside": f'psql "{opening["target"]}"' if opening.get("target") else None,
     }
 
@@ -85,11 +86,11 @@ def write_report(run: RunDirectory) -> Report:
     return report
 
 
-def with_inventory(command: str, inventory: str) -> str:
-    """Return a command with the inventory that the run was begun with."""
-    return (
-        command.replace("ansible-playbook ", f"ansible-playbook -i {shlex.quote(inventory)} ") if inventory else command
-    )
+def with_inventory(command: str, inventory: Sequence[str] | str) -> str:
+    """Return a command with the inventories that the run was begun with."""
+    names = [inventory] if isinstance(inventory, str) else inventory
+    options = "".join(f"-i {shlex.quote(str(name))} " for name in names if name)
+    return command.replace("ansible-playbook ", f"ansible-playbook {options}")
 
 
 def _step(step: Step, standing: StepStanding | None) -> dict[str, Any]:
@@ -113,15 +114,23 @@ def _tables(found: Mapping[str, StepStanding]) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for step in ("transfer", "compare"):
         tables = found[step].facts.get("tables") if step in found else None
-        for name, numbers in tables.items() if isinstance(tables, Mapping) else ():
+        for name, numbers in tables.items() if isinstance(tables, Mapping) else _named(tables):
             merged.setdefault(name, {}).update(numbers if isinstance(numbers, Mapping) else {"rows": numbers})
     return merged
+
+
+def _named(tables: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the tables of a list in which each one names itself."""
+    for table in tables if isinstance(tables, list) else ():
+        if isinstance(table, Mapping) and "table" in table:
+            yield str(table["table"]), {name: value for name, value in table.items() if name != "table"}
 
 
 def _totals(found: Mapping[str, StepStanding], tables: Mapping[str, Mapping[str, Any]]) -> dict[str, int | None]:
     totals: dict[str, int | None] = {"tables": len(tables) or None}
     for name in ("rows", "cells", "differences"):
-        given = found["compare"].facts.get(name) if "compare" in found else None
+        compared = found["compare"].facts if "compare" in found else {}
+        given = compared.get(name, compared.get("number") if name == "differences" else None)
         numbers = [table[name] for table in tables.values() if isinstance(table.get(name), int)]
         totals[name] = given if isinstance(given, int) else sum(numbers) if numbers else None
     return totals
@@ -167,7 +176,7 @@ def _next(run: RunDirectory) -> str:
     return AGAIN[run.verb] if outcome else run.current().on_failure_next
 
 
-def _way_back(run: RunDirectory, inventory: str) -> str | None:
+def _way_back(run: RunDirectory, inventory: Sequence[str] | str) -> str | None:
     if run.verb != "cut_over" or run.outcome() in ("failed", "taken_back") or not run.changed_anything():
         return None
     return with_inventory(ROLL_BACK_AGAIN, inventory)
