@@ -1,0 +1,154 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: MIT
+# ruff: noqa: E402 (Ansible reads the documentation first)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: source_assessment
+short_description: Finds what of a running application's SQLite file does not fit the target
+version_added: 0.2.0
+description:
+  - Takes a snapshot of the file while the application runs, reads every value of it as the transfer will, and removes
+    the snapshot. Fails when something does not fit, and names table, column, key, value, reason and mend.
+  - Changes neither the source nor the target.
+author:
+  - ContraLock migration team (@contralock)
+options:
+  source:
+    description: The live SQLite file.
+    type: path
+    required: true
+  mapping:
+    description: What the profile's C(mapping.yml) says, as P(contralock.database.profile#lookup) returns it.
+    type: dict
+    required: true
+  mapping_schema:
+    description: The JSON Schema of such a file, as P(contralock.database.profile#lookup) returns it.
+    type: dict
+    required: true
+  schema:
+    description: The target's schema.
+    type: str
+    default: public
+  directory:
+    description: Where the snapshot lies meanwhile; it needs as much room as the file.
+    type: path
+    required: true
+  pause_limit_ms:
+    description: As of M(contralock.database.sqlite_backup).
+    type: int
+    default: 250
+  time_limit:
+    description: As of M(contralock.database.sqlite_backup).
+    type: int
+    default: 300
+extends_documentation_fragment:
+  - contralock.database.target
+  - contralock.database.run
+attributes:
+  check_mode:
+    description: Does the same, since nothing is changed.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Examine every value of the running application's file
+  contralock.database.source_assessment:
+    target: host=db1.example.org dbname=contralock user=contralock_owner passfile=/etc/contralock-migration/pgpass
+    source: /srv/contralock/data/contralock.sqlite
+    mapping: "{{ lookup('contralock.database.profile', 'contralock').mapping }}"
+    mapping_schema: "{{ lookup('contralock.database.profile', 'contralock').mapping_schema }}"
+    directory: /var/lib/contralock-migration
+"""
+
+RETURN = r"""
+rows:
+  description: Rows of the source.
+  returned: success
+  type: int
+tables:
+  description: Target table to its rows.
+  returned: success
+  type: dict
+bytes:
+  description: The source's size.
+  returned: success
+  type: int
+longest_pause_ms:
+  description: The longest time for which the application's writers could be held up.
+  returned: success
+  type: float
+rules:
+  description: What the profile's rules would change, each with C(table), C(column), C(rule) and C(count).
+  returned: success
+  type: list
+  elements: dict
+notes:
+  description: What else the report should say.
+  returned: success
+  type: list
+  elements: str
+details:
+  description: All findings.
+  returned: failure
+  type: dict
+"""
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.contralock.database.plugins.module_utils.edge import (
+    RUN_ARGUMENTS,
+    TARGET_ARGUMENT,
+    run_module,
+)
+from ansible_collections.contralock.database.plugins.module_utils.run_step import Progress
+
+try:
+    from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_running
+    from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits
+    from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+except ImportError:
+    IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+ARGUMENTS: Mapping[str, Any] = {
+    **TARGET_ARGUMENT,
+    **RUN_ARGUMENTS,
+    "source": {"type": "path", "required": True},
+    "mapping": {"type": "dict", "required": True},
+    "mapping_schema": {"type": "dict", "required": True},
+    "schema": {"type": "str", "default": "public"},
+    "directory": {"type": "path", "required": True},
+    "pause_limit_ms": {"type": "int", "default": 250},
+    "time_limit": {"type": "int", "default": 300},
+}
+
+
+def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
+    given = module.params
+
+    def report(what: str, done: int, total: int) -> None:
+        progress({"table": what, "rows": done, "of_rows": total})
+
+    facts = assess_running(
+        Path(given["source"]),
+        given["target"],
+        parse_mapping(given["mapping"], given["mapping_schema"]),
+        Options(Path(given["directory"]), Limits(given["pause_limit_ms"], given["time_limit"]), given["schema"]),
+        report,
+    ).facts()
+    return {"changed": False, **facts, "facts": facts}
+
+
+def main() -> None:
+    run_module(ARGUMENTS, assess, IMPORT_ERROR, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()
