@@ -57,6 +57,16 @@ class Rows:
         """The bytes of its arrays."""
         return sum(array.nbytes for array in (self.identity, *self.columns))
 
+    def head(self, count: int) -> Rows:
+        """Return the first rows, which share their memory with these."""
+        return Rows(self.identity[:count], tuple(array[:count] for array in self.columns))
+
+    def tail(self, count: int) -> Rows:
+        """Return what follows the first rows; a small rest does not keep the memory of all."""
+        if len(self) - count < count // 4:
+            return self.take(pa.array(range(count, len(self)), pa.int64()))
+        return Rows(self.identity[count:], tuple(array[count:] for array in self.columns))
+
     def take(self, positions: pa.Array) -> Rows:
         """Return the rows at these positions, in that order."""
         return Rows(self.identity.take(positions), tuple(array.take(positions) for array in self.columns))
@@ -105,23 +115,33 @@ class SymmetricJoin:
         """
         still_waiting = []
         for chunk in self.waiting[side.other]:
-            own, others = partners(batch.identity, chunk.identity) if len(batch) else _NOBODY
-            if not len(own):
+            if not len(batch):
                 still_waiting.append(chunk)
                 continue
-            # The common case, without a copy: both batches hold the same rows in the same order.
-            whole = len(own) == len(batch) == len(chunk) and own.equals(others)
-            yield (batch, chunk) if whole else (batch.take(own), chunk.take(others))
-            batch = batch.without(own)
-            if rest := chunk.without(others):
+            pair, batch, rest = _matched(batch, chunk)
+            if pair:
+                yield pair
+            if len(rest):
                 still_waiting.append(rest)
         self.waiting[side.other] = still_waiting
-        if batch:
+        if len(batch):
             self.waiting[side] = _compacted([*self.waiting[side], batch])
 
     def rows_waiting(self, side: Side) -> int:
         """Return how many rows of a side have no partner yet."""
         return sum(map(len, self.waiting[side]))
+
+
+def _matched(batch: Rows, chunk: Rows) -> tuple[Matched | None, Rows, Rows]:
+    """Return the rows of both that are partners, the rest of the batch and the rest of the chunk."""
+    both = min(len(batch), len(chunk))
+    if batch.identity.slice(0, both).equals(chunk.identity.slice(0, both)):
+        # The common case, without a search and without a copy: both come in the same order, and nothing is missing.
+        return (batch.head(both), chunk.head(both)), batch.tail(both), chunk.tail(both)
+    own, others = partners(batch.identity, chunk.identity)
+    if not len(own):
+        return None, batch, chunk
+    return (batch.take(own), chunk.take(others)), batch.without(own), chunk.without(others)
 
 
 def partners(left: pa.Array, right: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -130,9 +150,6 @@ def partners(left: pa.Array, right: pa.Array) -> tuple[pa.Array, pa.Array]:
     Returns:
         Two arrays of the same length: position in ``left`` and position in ``right``.
     """
-    if left.equals(right):
-        everything = _numbers(len(left))
-        return everything, everything
     found = pc.index_in(left, value_set=right)
     others = found.drop_null()
     # index_in names the first of equal ones: when none is named twice, nothing on the left repeats, and all is said.
@@ -177,7 +194,6 @@ def hashable(values: pa.Array, numeric: bool = False) -> pa.Array:
 
 _SEPARATOR = pa.scalar(b":", pa.large_binary())
 _NULL = b"-"
-_NOBODY = (pa.array([], pa.int64()), pa.array([], pa.int64()))
 
 
 def _as_bytes(column: pa.Array) -> pa.Array:

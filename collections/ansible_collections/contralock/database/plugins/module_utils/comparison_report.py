@@ -1,0 +1,209 @@
+"""What a comparison of two databases found, and how it is said: as plain data, in lines, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from .errors import MigrationError
+
+#: A failure's message is read on a terminal; the report has more.
+SHOWN_IN_MESSAGE = 5
+
+
+class Kind(StrEnum):
+    """How a row or a cell differs, as it is said."""
+
+    DIFFERS = "differs"
+    MISSING = "missing in the target"
+    EXTRA = "only in the target"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One cell that differs, or one row that has no partner.
+
+    Attributes:
+        table: The target's table.
+        key: The row's key as it is shown; the whole row, shortened, where the table has no key.
+        column: The target's column, None where the whole row is meant.
+        kind: How it differs.
+        source: The value that the source gives, None where there is none to show.
+        target: The value that the target holds, None where there is none to show.
+    """
+
+    table: str
+    key: str
+    column: str | None
+    kind: Kind
+    source: str | None = None
+    target: str | None = None
+
+    def __str__(self) -> str:
+        if self.column is None:
+            return f"{self.table} {self.key}: {self.kind}"
+        return f"{self.table} {self.key}: {self.column} is {self.source} in the source and {self.target} in the target"
+
+
+@dataclass(frozen=True)
+class TableComparison:
+    """The numbers of one table.
+
+    Attributes:
+        table: The target's table.
+        source_rows: Rows that the source has.
+        target_rows: Rows that the target has.
+        cells: Cells of the source that were held against the target's.
+        differing: Cells that differ, those of columns that the source lacks included.
+        changed: Rows that are on both sides and differ in a cell.
+        missing: Rows that only the source has.
+        extra: Rows that only the target has.
+        seconds: How long it took.
+    """
+
+    table: str
+    source_rows: int
+    target_rows: int
+    cells: int
+    differing: int
+    changed: int
+    missing: int
+    extra: int
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides hold the same."""
+        return not (self.differing or self.missing or self.extra)
+
+
+@dataclass(frozen=True)
+class LaterWrites:
+    """The rows of a table in which the target went on after the source stood still."""
+
+    added: int
+    changed: int
+    removed: int
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.added + self.changed + self.removed
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found in all tables.
+
+    Attributes:
+        tables: One entry per table of the plan, in its order.
+        differences: The first of them; ``tables`` counts all.
+        catalog_faults: Sentences about the target's schema: what keeps it from being whole, or from being the expected.
+        notes: Sentences about what could not be compared, and why.
+        seconds: How long it took.
+    """
+
+    tables: tuple[TableComparison, ...]
+    differences: tuple[Difference, ...] = ()
+    catalog_faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing at all was found."""
+        return not self.catalog_faults and all(table.equal for table in self.tables)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the source."""
+        return sum(table.source_rows for table in self.tables)
+
+    @property
+    def cells(self) -> int:
+        """Cells of the source that were held against the target's."""
+        return sum(table.cells for table in self.tables)
+
+    @property
+    def number(self) -> int:
+        """How many differences there are: cells, and rows without a partner."""
+        return sum(table.differing + table.missing + table.extra for table in self.tables)
+
+
+def later_writes(comparison: Comparison) -> dict[str, LaterWrites]:
+    """Return what the target has beyond a source that stood still, for each table where there is something."""
+    found = {each.table: LaterWrites(each.extra, each.changed, each.missing) for each in comparison.tables}
+    return {table: writes for table, writes in found.items() if writes.rows}
+
+
+def as_document(comparison: Comparison) -> dict[str, object]:
+    """Return a comparison as JSON types, for a report; sensitive values are not in it."""
+    return {
+        "equal": comparison.equal,
+        "rows": comparison.rows,
+        "cells": comparison.cells,
+        "number": comparison.number,
+        "tables": [asdict(table) | {"seconds": round(table.seconds, 3)} for table in comparison.tables],
+        "differences": [asdict(each) | {"kind": each.kind.value} for each in comparison.differences],
+        "later_writes": {table: asdict(each) for table, each in later_writes(comparison).items()},
+        "later_rows": sum(each.rows for each in later_writes(comparison).values()),
+        "catalog_faults": list(comparison.catalog_faults),
+        "notes": list(comparison.notes),
+        "seconds": round(comparison.seconds, 3),
+    }
+
+
+def as_lines(comparison: Comparison) -> list[str]:
+    """Return a comparison as an operator reads it: a line per table, what differs, the result."""
+    width = max((len(table.table) for table in comparison.tables), default=0)
+    lines = [_table_line(table, width) for table in comparison.tables]
+    lines += [f"note: {note}" for note in comparison.notes]
+    lines += [f"catalog: {fault}" for fault in comparison.catalog_faults]
+    lines += [f"difference: {difference}" for difference in comparison.differences]
+    if (hidden := comparison.number - len(comparison.differences)) > 0:
+        lines.append(f"... and {hidden:,} more")
+    return [*lines, f"{result(comparison)}, in {comparison.seconds:.1f} s"]
+
+
+def result(comparison: Comparison) -> str:
+    """Return the result as one phrase without a full stop."""
+    compared = f"{comparison.cells:,} cells in {comparison.rows:,} rows of {len(comparison.tables)} tables"
+    if comparison.equal:
+        return f"the same: {compared}, no difference"
+    faults = f", {len(comparison.catalog_faults):,} faults in the catalog" if comparison.catalog_faults else ""
+    return f"not the same: {compared}, {comparison.number:,} differences{faults}"
+
+
+def raise_unless_equal(comparison: Comparison) -> None:
+    """Refuse what is not the same.
+
+    Raises:
+        MigrationError: Says how many differences there are, and the first of them; ``details`` has the document.
+    """
+    if comparison.equal:
+        return
+    found = [*comparison.catalog_faults, *map(str, comparison.differences)]
+    more = comparison.number + len(comparison.catalog_faults) - len(found[:SHOWN_IN_MESSAGE])
+    shown = "; ".join([*found[:SHOWN_IN_MESSAGE], *([f"{more:,} more"] if more > 0 else [])])
+    raise MigrationError(
+        f"the target does not hold what the source gives ({result(comparison)}): {shown}",
+        "Find out who wrote to the target after the load, or what changed it; then load it again",
+        as_document(comparison),
+    )
+
+
+def _table_line(table: TableComparison, width: int) -> str:
+    numbers = f"{table.table:<{width}}  {table.source_rows:>11,} rows  {table.cells:>13,} cells"
+    if table.equal:
+        return f"{numbers}  the same"
+    return f"{numbers}  {', '.join(_counted(table))}"
+
+
+def _counted(table: TableComparison) -> Iterable[str]:
+    if table.differing:
+        yield f"{table.differing:,} cells differ in {table.changed:,} rows"
+    if table.missing:
+        yield f"{table.missing:,} rows missing in the target"
+    if table.extra:
+        yield f"{table.extra:,} rows only in the target"

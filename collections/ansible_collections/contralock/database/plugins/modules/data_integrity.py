@@ -1,0 +1,215 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: MIT
+# ruff: noqa: E402 (Ansible reads the documentation first)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: data_integrity
+short_description: Proves that every cell of a SQLite file is in PostgreSQL
+version_added: 0.1.0
+description:
+  - Reads every row of both sides, converts the source as the profile says, matches rows by their key and compares every
+    cell. Columns of the target that the source lacks have to hold their DEFAULT. Indexes have to be valid and
+    constraints validated.
+  - Fails when anything differs, and names table, key, column and both values of the first differences. Values of
+    columns that the profile calls sensitive are shown by their length and a keyed hash.
+  - Only reads, in one snapshot of the target. Nobody may write to the file meanwhile.
+author:
+  - ContraLock migration team (@contralock)
+options:
+  source:
+    description: The SQLite file on the host, best the backup that the cut-over made.
+    type: path
+    required: true
+  mapping:
+    description: What the profile's C(mapping.yml) says, as P(contralock.database.profile#lookup) returns it.
+    type: dict
+    required: true
+  mapping_schema:
+    description: The JSON Schema of such a file, as P(contralock.database.profile#lookup) returns it.
+    type: dict
+    required: true
+  schema:
+    description: The target's schema.
+    type: str
+    default: public
+  expected_catalog:
+    description:
+      - What every object of the schema has to be, object to definition, such as the catalog that was recorded before
+        the load. Without it the catalog is only asked whether it is whole.
+    type: dict
+  limit:
+    description: How many differences are described; all of them are counted.
+    type: int
+    default: 100
+  report_only:
+    description: Whether to return differences instead of failing, as for finding out what was written since.
+    type: bool
+    default: false
+  run:
+    description:
+      - The directory of the run that this is a part of. What was found is written to C(comparison.json) in it, and
+        how far it is to C(progress.json).
+    type: path
+  step:
+    description: The step of O(run) that this is; the journal says when it begins, ends and fails.
+    type: str
+  lease:
+    description: What opening O(run) returned.
+    type: str
+extends_documentation_fragment:
+  - contralock.database.target
+attributes:
+  check_mode:
+    description: Compares all the same, since nothing is changed; nothing is written into O(run).
+    support: full
+  diff_mode:
+    description: There is none.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Prove every cell
+  contralock.database.data_integrity:
+    target: host=db1.example.org dbname=contralock user=contralock_owner passfile=/etc/contralock-migration/pgpass
+    source: /var/lib/contralock-migration/20260301T220000Z-cut_over-1a2b/source.sqlite
+    mapping: "{{ lookup('contralock.database.profile', 'contralock').mapping }}"
+    mapping_schema: "{{ lookup('contralock.database.profile', 'contralock').mapping_schema }}"
+
+- name: Count what was written since the cut-over
+  contralock.database.data_integrity:
+    target: service=contralock
+    source: /var/lib/contralock-migration/20260301T220000Z-cut_over-1a2b/source.sqlite
+    mapping: "{{ lookup('contralock.database.profile', 'contralock').mapping }}"
+    mapping_schema: "{{ lookup('contralock.database.profile', 'contralock').mapping_schema }}"
+    report_only: true
+  register: since
+"""
+
+RETURN = r"""
+equal:
+  description: Whether nothing differs, the catalog included.
+  returned: success
+  type: bool
+rows:
+  description: Rows of the source.
+  returned: success
+  type: int
+  sample: 50000
+cells:
+  description: Cells of the source that were compared.
+  returned: success
+  type: int
+  sample: 812345
+number:
+  description: How many cells differ and rows have no partner.
+  returned: success
+  type: int
+tables:
+  description:
+    - Each table with C(table), C(source_rows), C(target_rows), C(cells), C(differing), C(changed), C(missing),
+      C(extra) and C(seconds).
+  returned: success
+  type: list
+  elements: dict
+differences:
+  description: The first differences, each with C(table), C(key), C(column), C(kind), C(source) and C(target).
+  returned: success
+  type: list
+  elements: dict
+later_writes:
+  description: Table to the rows that the target has C(added), C(changed) and C(removed), where there are any.
+  returned: success
+  type: dict
+later_rows:
+  description: The sum of O(later_writes).
+  returned: success
+  type: int
+catalog_faults:
+  description: What keeps the target's schema from being whole, or from being the expected one.
+  returned: success
+  type: list
+  elements: str
+notes:
+  description: What could not be compared, and why.
+  returned: success
+  type: list
+  elements: str
+seconds:
+  description: How long it took.
+  returned: success
+  type: float
+details:
+  description: All of the above, or facts about a refusal.
+  returned: failure
+  type: dict
+"""
+
+import json
+import secrets
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.contralock.database.plugins.module_utils.edge import (
+    RUN_ARGUMENTS,
+    TARGET_ARGUMENT,
+    run_module,
+)
+from ansible_collections.contralock.database.plugins.module_utils.run_step import Progress
+
+try:
+    from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
+    from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
+        as_document,
+        raise_unless_equal,
+    )
+    from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
+    from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+except ImportError:
+    IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+ARGUMENTS: Mapping[str, Any] = {
+    **TARGET_ARGUMENT,
+    **RUN_ARGUMENTS,
+    "source": {"type": "path", "required": True},
+    "mapping": {"type": "dict", "required": True},
+    "mapping_schema": {"type": "dict", "required": True},
+    "schema": {"type": "str", "default": "public"},
+    "expected_catalog": {"type": "dict"},
+    "limit": {"type": "int", "default": 100},
+    "report_only": {"type": "bool", "default": False},
+}
+REPORT = "comparison.json"
+
+
+def prove_integrity(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
+    given = module.params
+    comparison = compare_file(
+        Path(given["source"]),
+        given["target"],
+        parse_mapping(given["mapping"], given["mapping_schema"]),
+        # A key of this run's own: nobody can try out guesses on a report, and no two reports give a value away.
+        Options(secrets.token_bytes(32), given["limit"], given["schema"], given["expected_catalog"]),
+        progress,
+    )
+    document = as_document(comparison)
+    if given["run"] and not module.check_mode:
+        write_whole(Path(given["run"]) / REPORT, json.dumps(document, indent=2) + "\n")
+    if not given["report_only"]:
+        raise_unless_equal(comparison)
+    summary = {name: document[name] for name in ("equal", "rows", "cells", "number", "later_rows", "seconds")}
+    return {"changed": False, **document, "facts": summary}
+
+
+def main() -> None:
+    run_module(ARGUMENTS, prove_integrity, IMPORT_ERROR, supports_check_mode=True)
+
+
+if __name__ == "__main__":
+    main()
