@@ -79,7 +79,7 @@ class Conversion(ABC):
         declared_type: The source column's declared type; SQLite derives the column's affinity from it.
         labels: The labels of the target's enumeration, ``None`` where it is none.
         arrow_type: What the ADBC driver gives for the target's type, extension types unwrapped.
-        kind: The column in the words of a reason, such as ``boolean column``.
+        kind: The column in the words of a reason, such as ``a boolean column``.
     """
 
     arrow_type: pa.DataType
@@ -163,7 +163,7 @@ class Conversion(ABC):
         if name != "texts" or self.takes_empty_text:
             return self._read_others(name, part)
         empty = misfits_where(
-            pc.equal(pc.binary_length(part), 0), Reason(f"empty text in a {self.kind}", EMPTY_TEXT_MEND)
+            pc.equal(pc.binary_length(part), 0), Reason(f"empty text in {self.kind}", EMPTY_TEXT_MEND)
         )
         if not empty:
             return self._read_others(name, part)
@@ -174,7 +174,7 @@ class Conversion(ABC):
         read = self.readers().get(name)
         if read is not None:
             return read(part)
-        reason = Reason(f"{_STORED_AS[name]} in a {self.kind}", self.mends.get(name, GENERAL_MEND))
+        reason = Reason(f"{_STORED_AS[name]} in {self.kind}", self.mends.get(name, GENERAL_MEND))
         return Converted(pa.nulls(len(part), self.arrow_type), misfits_where(pc.is_valid(part), reason))
 
 

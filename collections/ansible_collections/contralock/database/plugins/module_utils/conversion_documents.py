@@ -27,7 +27,7 @@ class JsonConversion(Conversion):
     """
 
     arrow_type = pa.string()
-    kind = "JSON column"
+    kind = "a JSON column"
 
     def readers(self) -> Mapping[str, Reader]:
         texts: dict[str, Reader] = {"texts": self._texts}

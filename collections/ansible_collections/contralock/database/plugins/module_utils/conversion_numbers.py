@@ -42,7 +42,7 @@ _WIDE = Context(prec=1400)
 class IntegerConversion(Conversion):
     """smallint, integer and bigint from INTEGER."""
 
-    kind = "whole-number column"
+    kind = "a whole-number column"
 
     def __init__(self, target: Column, declared_type: str = "") -> None:
         super().__init__(target, declared_type)
@@ -74,7 +74,7 @@ class BooleanConversion(Conversion):
     """Boolean from INTEGER 0 and 1, as Sequelize stores it in TINYINT(1)."""
 
     arrow_type = pa.bool_()
-    kind = "boolean column"
+    kind = "a boolean column"
     mends: ClassVar[Mapping[str, str]] = {
         "texts": "Correct the value in the application, or add the rule map with '0' and '1' on the right"
     }
@@ -98,7 +98,7 @@ class DoubleConversion(Conversion):
     """Double precision from REAL, and from INTEGER that a double holds exactly."""
 
     arrow_type = pa.float64()
-    kind = "floating-point column"
+    kind = "a floating-point column"
 
     def readers(self) -> Mapping[str, Reader]:
         return {"reals": self._reals, "integers": self._integers}
@@ -154,7 +154,7 @@ class NumericConversion(Conversion):
     """Numeric from INTEGER and REAL; a REAL stands for its shortest decimal form, as JavaScript prints it."""
 
     arrow_type = pa.string()
-    kind = "decimal column"
+    kind = "a decimal column"
 
     def __init__(self, target: Column, declared_type: str = "") -> None:
         super().__init__(target, declared_type)

@@ -71,7 +71,7 @@ class TextConversion(Conversion):
     """text, varchar and varchar(n) from TEXT."""
 
     arrow_type = pa.string()
-    kind = "text column"
+    kind = "a text column"
     takes_empty_text = True
 
     def readers(self) -> Mapping[str, Reader]:
@@ -99,7 +99,7 @@ class TextConversion(Conversion):
 class PaddedTextConversion(TextConversion):
     """char(n): PostgreSQL pads with spaces, and takes spaces at the end for padding."""
 
-    kind = "char column"
+    kind = "a char column"
 
     def back(self, values: pa.Array) -> Cells:
         return Cells(len(values), texts=encoded(pc.utf8_rtrim(values, " ")))
@@ -115,7 +115,7 @@ class EnumConversion(Conversion):
     """An enumeration from TEXT; SQLite lets any text in."""
 
     arrow_type = pa.string()
-    kind = "enum column"
+    kind = "an enum column"
 
     def __init__(self, target: Column, declared_type: str, labels: Sequence[str]) -> None:
         super().__init__(target, declared_type)
@@ -145,7 +145,7 @@ class UuidConversion(Conversion):
     """uuid from TEXT of 36 characters, in any case; Sequelize writes lower case."""
 
     arrow_type = pa.binary(16)
-    kind = "uuid column"
+    kind = "a uuid column"
 
     def readers(self) -> Mapping[str, Reader]:
         return {"texts": self._texts}
@@ -202,7 +202,7 @@ class BinaryConversion(Conversion):
     """bytea from BLOB."""
 
     arrow_type = pa.binary()
-    kind = "binary column"
+    kind = "a binary column"
 
     def readers(self) -> Mapping[str, Reader]:
         return {"blobs": lambda part: Converted(part.cast(pa.binary()))}

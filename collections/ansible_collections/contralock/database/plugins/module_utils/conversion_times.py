@@ -72,7 +72,7 @@ class TimestampConversion(Conversion):
     """``timestamptz(p)`` from TEXT that names its offset."""
 
     arrow_type: pa.DataType = pa.timestamp("us", "UTC")
-    kind = "time column"
+    kind = "a time column"
     mends: ClassVar[Mapping[str, str]] = {"integers": NUMBER_MEND}
 
     def __init__(self, target: Column, declared_type: str = "") -> None:
@@ -149,7 +149,7 @@ class DateConversion(Conversion):
     """Date from TEXT, as Sequelize stores DATEONLY."""
 
     arrow_type = pa.date32()
-    kind = "date column"
+    kind = "a date column"
 
     def readers(self) -> Mapping[str, Reader]:
         return {"texts": self._texts}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -72,18 +73,20 @@ _MAY_COME: dict[str, frozenset[str]] = {
 
 
 def is_json(value: bytes) -> bool:
-    """Tell whether a stored text is JSON by RFC 8259: duplicate keys, lone surrogates and U+0000 escapes are."""
+    """Tell whether a stored text is JSON by RFC 8259: duplicate keys, lone surrogates and any depth are."""
     try:
-        check_json(value.decode())
-    except UnicodeDecodeError:
+        check_json(value.decode(), deepest=sys.maxsize)
+    except (UnicodeDecodeError, UnfitError):
         return False
-    except UnfitError as answer:
-        return answer.reason is TOO_DEEP
     return True
 
 
-def check_json(text: str) -> None:
+def check_json(text: str, deepest: int = DEEPEST) -> None:
     """Refuse what PostgreSQL's type json does not take.
+
+    Args:
+        text: The text.
+        deepest: How many arrays and objects may be open at once.
 
     Raises:
         UnfitError: The text is no JSON, or too deep.
@@ -92,7 +95,7 @@ def check_json(text: str) -> None:
         _LENIENT.decode(text)
     except (ValueError, RecursionError):
         # Python has limits of its own (digits of a number, depth): the exact reader decides.
-        _Reader(strict=False).read(text)
+        _Reader(strict=False, deepest=deepest).read(text)
 
 
 def jsonb_form(text: str) -> str:
@@ -210,10 +213,12 @@ class _Reader:
 
     Args:
         strict: Whether jsonb's limits hold; otherwise only the syntax (and depth) is looked at.
+        deepest: How many arrays and objects may be open at once.
     """
 
-    def __init__(self, strict: bool) -> None:
+    def __init__(self, strict: bool, deepest: int = DEEPEST) -> None:
         self._strict = strict
+        self._deepest = deepest
         self._stack: list[_Container] = []
         self._state = "value"
         self._result = ""
@@ -246,7 +251,7 @@ class _Reader:
                 self._deliver(self._scalar(kind, token))
 
     def _open(self, kind: str) -> None:
-        if len(self._stack) == DEEPEST:
+        if len(self._stack) == self._deepest:
             raise UnfitError(TOO_DEEP)
         self._stack.append(_Container(is_object=kind == "{"))
         self._state = "first key" if kind == "{" else "first item"
