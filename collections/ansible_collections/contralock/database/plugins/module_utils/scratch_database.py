@@ -52,15 +52,22 @@ def create_scratch(target: str, name: str) -> None:
             ) from None
 
 
-def drop_scratch(target: str, name: str) -> bool:
-    """Drop the scratch database; tell whether there was one.
+def drop_scratch(target: str, name: str) -> int | None:
+    """Drop the scratch database.
+
+    Returns:
+        Its size in bytes, indexes included; None when there was none.
 
     Raises:
         MigrationError: A database of this name exists that no rehearsal made.
     """
     with connect(target, APPLICATION_NAME) as connection:
         _refuse_the_target_itself(connection, name)
-        return _drop(connection, name)
+        if not _is_ours(connection, name):
+            return None
+        found = connection.execute("SELECT pg_database_size(%s::name)", [name]).fetchone()
+        _drop(connection, name)
+        return int(found[0]) if found else None
 
 
 def scratch_exists(target: str, name: str) -> bool:
@@ -87,12 +94,10 @@ def _is_ours(connection: Connection, name: str) -> bool:
     return True
 
 
-def _drop(connection: Connection, name: str) -> bool:
+def _drop(connection: Connection, name: str) -> None:
     """Drop what carries the mark, whoever is still connected: only the leavings of a killed rehearsal can be."""
-    if not _is_ours(connection, name):
-        return False
-    connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-    return True
+    if _is_ours(connection, name):
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _words(error: psycopg.Error) -> str:

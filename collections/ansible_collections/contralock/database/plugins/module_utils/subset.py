@@ -33,10 +33,7 @@ def cut_to_subset(path: Path, fraction: float) -> dict[str, tuple[int, int]]:
     Raises:
         MigrationError: The fraction is out of its range.
     """
-    if not 0 < fraction <= 1:
-        raise MigrationError(
-            f"a subset of {fraction} is no part of the source", "Give a fraction above 0 and up to 1, such as 0.1"
-        )
+    assert_fraction(fraction)
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -56,6 +53,18 @@ def cut_to_subset(path: Path, fraction: float) -> dict[str, tuple[int, int]]:
         return {name: (rows, after[name]) for name, rows in before.items()}
     finally:
         connection.close()
+
+
+def assert_fraction(fraction: float) -> None:
+    """Refuse what is no part of a whole.
+
+    Raises:
+        MigrationError: It is not above 0 and up to 1.
+    """
+    if not 0 < fraction <= 1:
+        raise MigrationError(
+            f"a subset of {fraction} is no part of the source", "Give a fraction above 0 and up to 1, such as 0.1"
+        )
 
 
 def _mark(connection: sqlite3.Connection, tables: Iterable[SourceTable], fraction: float) -> None:

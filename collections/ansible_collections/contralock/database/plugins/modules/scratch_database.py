@@ -27,6 +27,7 @@ options:
     default: empty
 extends_documentation_fragment:
   - contralock.database.target
+  - contralock.database.run
 attributes:
   check_mode:
     description: Says whether it would change something, and refuses what it would refuse.
@@ -45,6 +46,10 @@ target:
   description: The connection string of the scratch database.
   returned: success
   type: str
+size_bytes:
+  description: Its size before it was dropped; null when there was none.
+  returned: when O(state=absent)
+  type: int
 """
 
 import traceback
@@ -69,19 +74,23 @@ ARGUMENTS = {
     **TARGET_ARGUMENT,
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["empty", "absent"], "default": "empty"},
+    "run": {"type": "path"},
 }
 
 
 def make_or_drop(module: AnsibleModule) -> Mapping[str, object]:
     target, name, wanted = (module.params[each] for each in ("target", "name", "state"))
+    size = None
     if module.check_mode:
         changed = scratch_exists(target, name) or wanted == "empty"
     elif wanted == "empty":
         create_scratch(target, name)
         changed = True
     else:
-        changed = drop_scratch(target, name)
-    return {"changed": changed, "target": scratch_target(target, name)}
+        size = drop_scratch(target, name)
+        changed = size is not None
+    facts = {"name": name, "size_bytes": size}
+    return {"changed": changed, "target": scratch_target(target, name), "size_bytes": size, "facts": facts}
 
 
 def main() -> None:

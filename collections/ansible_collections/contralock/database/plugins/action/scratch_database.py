@@ -1,0 +1,9 @@
+"""Runs the module ``scratch_database`` as a step of a run: see ``plugin_utils/followed_module.py``."""
+
+from __future__ import annotations
+
+from ansible_collections.contralock.database.plugins.plugin_utils.followed_module import StepOfRun
+
+
+class ActionModule(StepOfRun):
+    """Gives the module the lease of the run that this controller has opened."""
