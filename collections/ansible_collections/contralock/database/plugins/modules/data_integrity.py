@@ -140,6 +140,11 @@ seconds:
   description: How long it took.
   returned: success
   type: float
+lines:
+  description: All of it for a person to read.
+  returned: success
+  type: list
+  elements: str
 details:
   description: All of the above, or facts about a refusal.
   returned: failure
@@ -165,6 +170,7 @@ try:
     from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
     from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
         as_document,
+        as_lines,
         raise_unless_equal,
     )
     from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
@@ -204,7 +210,7 @@ def prove_integrity(module: AnsibleModule, progress: Progress) -> Mapping[str, o
     if not given["report_only"]:
         raise_unless_equal(comparison)
     summary = {name: document[name] for name in ("equal", "rows", "cells", "number", "later_rows", "seconds")}
-    return {"changed": False, **document, "facts": summary}
+    return {"changed": False, **document, "lines": as_lines(comparison), "facts": summary}
 
 
 def main() -> None:
