@@ -11,10 +11,10 @@ from pathlib import Path
 
 from .errors import MigrationError
 from .source_file import quote_identifier
-from .source_schema import SourceForeignKey, SourceSchema, SourceTable, read_schema
+from .source_schema import SourceForeignKey, SourceTable, read_schema
 
-#: Knuth's multiplicative hash (The Art of Computer Programming, 6.4): spreads neighbouring rowids over 2^32 values, so that
-#: a subset is neither the oldest rows nor every tenth of them, and is the same in each rehearsal.
+#: Knuth's multiplicative hash (The Art of Computer Programming, 6.4) spreads neighbouring rowids over 2^32 values, so
+#: that a subset is neither the oldest rows nor every tenth of them, and is the same in each rehearsal.
 _SPREAD = 2654435761
 _RANGE = 2**32
 
