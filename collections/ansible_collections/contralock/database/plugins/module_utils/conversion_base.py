@@ -146,14 +146,13 @@ class Conversion(ABC):
         given = value if isinstance(value, pa.Scalar) else pa.scalar(value, self.arrow_type)
         if not given.is_valid:
             return "NULL"
-        text = self.render(pa.array([given.cast(self.arrow_type)], self.arrow_type))[0].as_py()
-        return shortened(text)
+        return shortened(self.render(pa.repeat(given, 1))[0].as_py())
 
     def stored_form(self, value: object) -> int | float | str:
         """Return a JSON value of the profile (never None) as the application stores it in this column."""
         if isinstance(value, bool):
             return int(value)
-        return value if isinstance(value, int | float | str) else json.dumps(value, ensure_ascii=False)
+        return value if isinstance(value, int | float | str) else json_text(value)
 
     def _equal(self, left: pa.Array, right: pa.Array) -> pa.BooleanArray:
         """Compare without regard to nulls; exact unless the type's meaning says otherwise."""
@@ -176,6 +175,11 @@ class Conversion(ABC):
             return read(part)
         reason = Reason(f"{_STORED_AS[name]} in {self.kind}", self.mends.get(name, GENERAL_MEND))
         return Converted(pa.nulls(len(part), self.arrow_type), misfits_where(pc.is_valid(part), reason))
+
+
+def json_text(value: object) -> str:
+    """Return a JSON value as JSON.stringify spells it: without spaces between tokens."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def shortened(text: str) -> str:

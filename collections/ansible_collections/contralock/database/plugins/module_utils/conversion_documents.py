@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from .affinity import holds_numbers
 from .cells import Cells
-from .conversion_base import Conversion, Converted, Reader, UnfitError, read_singly
+from .conversion_base import Conversion, Converted, Reader, UnfitError, json_text, read_singly
 from .conversion_numbers import NOT_FINITE
 from .conversion_texts import decoded
 from .jsonb_form import check_json, compact_form, jsonb_form
@@ -42,7 +41,7 @@ class JsonConversion(Conversion):
         return values.cast(pa.large_string())
 
     def stored_form(self, value: object) -> int | float | str:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return json_text(value)
 
     @property
     def _holds_numbers(self) -> bool:

@@ -66,5 +66,6 @@ def conversion_for(
     """
     if labels is not None:
         return EnumConversion(column, declared_type, labels)
-    make = _CONVERSIONS.get((column.type_name, encoding))
+    # Another schema may have a type of the same name, which is none of these.
+    make = _CONVERSIONS.get((column.type_name, encoding)) if column.type_schema == "pg_catalog" else None
     return make(column, declared_type) if make else None
