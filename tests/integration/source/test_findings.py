@@ -221,6 +221,30 @@ def test_uniqueness_that_only_postgresql_can_decide_is_named(examined: Examined)
     assert found.ready
 
 
+def test_a_row_that_breaks_a_check_is_found(examined: Examined) -> None:
+    found = examined(
+        "CREATE TABLE Wallets (k INTEGER PRIMARY KEY, cents INTEGER, kind TEXT);"
+        f"{COUNTED.replace('INTO t', 'INTO Wallets')}"
+        " i, iif(i IN (300, 500, 700), -i, i), iif(i = 500, 'loan', 'cash') FROM n",
+        "CREATE TABLE wallets (k int PRIMARY KEY, cents int, kind text, CHECK (cents >= 0 OR kind = 'loan'))",
+        naming="snake_case",
+    )
+    finding = one(found)
+    assert (finding.table, finding.column, finding.target) == ("Wallets", "cents, kind", "wallets.cents, kind")
+    assert (finding.keys, finding.count, finding.shown) == (("300", "700"), 2, "(-300, cash)")
+    assert finding.reason == "against CHECK (((cents >= 0) OR (kind = 'loan'::text)))"
+    assert found.notes == ()
+
+
+def test_of_a_secret_that_breaks_a_check_the_length_is_shown(examined: Examined) -> None:
+    found = examined(
+        "CREATE TABLE t (k TEXT, pin INTEGER); INSERT INTO t VALUES ('a', 123)",
+        "CREATE TABLE t (k text, pin int CHECK (pin > 1000))",
+        tables=rules("t", pin={"sensitive": True}),
+    )
+    assert (one(found).shown, one(found).keys) == ("length 3", ("row 1",))
+
+
 PARENTS = "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1), (2);"
 
 

@@ -39,7 +39,7 @@ def look(samples: dict[Form, Path], contralock: Catalog) -> Look:
 @pytest.mark.parametrize("form", [Form.DEPLOYED, Form.PLAN, Form.LONGLIVED])
 def test_good_sources_are_ready(look: Look, form: Form) -> None:
     plan, examination = look(form)
-    assert examination.findings == ()
+    assert (examination.findings, examination.notes) == ((), ())
     assert sum(examination.rows.values()) == 3000
     assert {table.target for table in plan.tables} == set(COLUMNS)
     assert all(table.key == ("id",) for table in plan.tables)
@@ -92,6 +92,8 @@ SPOILED = {
     "UPDATE projects SET deadline = 'Invalid date' WHERE rowid = 2": "projects.deadline",
     "UPDATE projects SET freelancer = '00000000-0000-4000-8000-000000000000' WHERE rowid = 2": "projects.freelancer",
     "UPDATE arbitrators SET successRate = 97.555 WHERE rowid = 1": "arbitrators.successRate",
+    "UPDATE arbitrators SET successRate = 100.5 WHERE rowid = 1": "arbitrators.successRate",
+    "UPDATE wallets SET balance = -5 WHERE rowid = 2": "wallets.balance",
     "UPDATE messages SET content = CAST(x'610062' AS TEXT) WHERE rowid = 2": "messages.content",
 }
 

@@ -1,27 +1,28 @@
-"""What does not fit between rows: two of one key, and references to rows that are not there.
+"""What of whole rows does not fit: two of one key, references to rows that are not there, checks that are broken.
 
-Both are decided on PostgreSQL's values, after rules and conversions: rules can make two texts one, and SQLite compares
+All is decided on PostgreSQL's values, after rules and conversions: rules can make two texts one, and SQLite compares
 by its own rules (1 = 1.0, NOCASE columns). Uniqueness that needs PostgreSQL itself is named, not guessed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Catalog, Constraint, Index
-from .conversion_base import shortened
+from .check_expressions import Check, parse_check
 from .finding_cells import SHOWN_KEYS, Finding, joined_key
-from .plan import Plan, TablePlan
+from .plan import ColumnPlan, Plan, TablePlan
 from .source_reader import quote_identifier
 
 _DUPLICATE_MEND = (
     "Change or remove all but one of these rows in the application, or the rule that makes them the same in the mapping"
 )
+_CHECK_MEND = "Correct the value in the application, or change the constraint in the schema"
 _ORPHAN_MEND = "Mend or delete these rows in the application, or bring back the row that they refer to"
 #: The column that numbers the rows of an Arrow table here; a NUL is in no column's name.
 _ROW = "\0row"
@@ -34,10 +35,21 @@ class _Unique:
     nulls_are_equal: bool
 
 
-class RowExaminer:
-    """Keeps the values of all keys and references, and compares them in the end.
+@dataclass
+class _Broken:
+    """A check, and the rows so far that break it."""
 
-    All of them are in memory: 16 bytes for each uuid.
+    constraint: Constraint
+    check: Check
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    shown: str = ""
+
+
+class RowExaminer:
+    """Holds rows against checks as they come, keeps all keys and references, and compares these in the end.
+
+    These are in memory: 16 bytes for each uuid.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -46,6 +58,8 @@ class RowExaminer:
         self._uniques = [each for each in _uniques(plan.catalog) if self._has(each.table, each.columns)]
         self._references = [each for each in plan.catalog.constraints if self._is_examined(each)]
         self._batches: dict[tuple[str, str], list[pa.Array]] = {}
+        self._checks = list(self._parsed_checks())
+        self._rows_of = dict.fromkeys(self._carried, 0)
         for table in plan.tables:
             self._keep(table.target, table.key)
         for unique in self._uniques:
@@ -64,9 +78,14 @@ class RowExaminer:
             kept = self._batches.get((table.target, column.target.name))
             if kept is not None:
                 kept.append(array)
+        self._check(table, {column.target.name: array for column, array in zip(table.columns, values, strict=True)})
+        self._rows_of[table.target] += len(values[0]) if values else 0
 
     def findings(self) -> Iterator[Finding]:
         """Yield what does not fit, when all rows of all tables have been added."""
+        for broken in self._checks:
+            if broken.count:
+                yield self._broken(broken)
         for unique in self._uniques:
             yield from self._duplicates(unique)
         for reference in self._references:
@@ -77,9 +96,10 @@ class RowExaminer:
         catalog = self._plan.catalog
         uniques = [each for each in catalog.indexes if each.unique]
         examined = {(each.table, frozenset(each.columns)) for each in self._uniques}
+        checked = [broken.constraint for broken in self._checks]
         names = [
             *(each.name for each in uniques if (each.table, frozenset(_plain_columns(each, catalog))) not in examined),
-            *(each.name for each in catalog.constraints if each.kind in ("check", "exclusion")),
+            *(each.name for each in catalog.constraints if each.kind in ("check", "exclusion") and each not in checked),
             *(each.name for each in catalog.constraints if each.kind == "foreign key" and not self._is_examined(each)),
         ]
         if named := sorted(names):
@@ -98,6 +118,33 @@ class RowExaminer:
             and self._has(each.table, each.columns)
             and self._has(str(each.referenced_table), each.referenced_columns)
         )
+
+    def _parsed_checks(self) -> Iterator[_Broken]:
+        catalog = self._plan.catalog
+        enums = [f"{enum.schema}.{enum.name}" for enum in catalog.enums]
+        for each in catalog.constraints:
+            if each.kind == "check" and self._has(each.table, each.columns):
+                check = parse_check(each.text, catalog.columns_of(each.table), enums)
+                if check is not None:
+                    yield _Broken(each, check)
+
+    def _check(self, table: TablePlan, values: Mapping[str, pa.Array]) -> None:
+        for broken in self._checks:
+            if broken.constraint.table != table.target:
+                continue
+            found = pc.indices_nonzero(broken.check.broken(values))
+            if len(found) and not broken.rows:
+                first = found[0].as_py()
+                shown = [_shown_value(table.column(each), values[each][first]) for each in broken.check.columns]
+                broken.shown = joined_key(shown)
+            missing = SHOWN_KEYS - len(broken.rows)
+            broken.rows += [self._rows_of[table.target] + row for row in found.slice(0, missing).to_pylist()]
+            broken.count += len(found)
+
+    def _broken(self, broken: _Broken) -> Finding:
+        reason = f"against {broken.constraint.text}"
+        finding = self._finding(broken.constraint.table, broken.check.columns, broken.rows, reason, _CHECK_MEND)
+        return replace(finding, count=broken.count, shown=broken.shown)
 
     def _column(self, table: str, column: str) -> pa.ChunkedArray:
         wanted = _comparable(self._plan.table(table).column(column).conversion.arrow_type)
@@ -118,13 +165,14 @@ class RowExaminer:
         listed = rows.group_by(list(unique.columns)).aggregate([(_ROW, "list")]).column(f"{_ROW}_list")
         shared = [group for group in listed.to_pylist() if len(group) > 1]
         numbers = sorted(number for group in shared for number in group)
-        yield self._finding(
+        finding = self._finding(
             unique.table,
             unique.columns,
             numbers,
             "the same as in another row, where PostgreSQL wants each once",
             _DUPLICATE_MEND,
         )
+        yield replace(finding, shown=self._shown(unique.table, unique.columns, numbers[0]))
 
     def _orphans(self, reference: Constraint) -> Iterator[Finding]:
         parent = str(reference.referenced_table)
@@ -138,13 +186,11 @@ class RowExaminer:
         )
         if lost.num_rows:
             wanted = f"{self._plan.table(parent).source.name} ({', '.join(reference.referenced_columns)})"
-            yield self._finding(
-                reference.table,
-                reference.columns,
-                sorted(lost.column(_ROW).to_pylist()),
-                f"refers to no row of {wanted}",
-                _ORPHAN_MEND,
+            numbers = sorted(lost.column(_ROW).to_pylist())
+            finding = self._finding(
+                reference.table, reference.columns, numbers, f"refers to no row of {wanted}", _ORPHAN_MEND
             )
+            yield replace(finding, shown=self._shown(reference.table, reference.columns, numbers[0]))
 
     def _finding(self, target: str, columns: Sequence[str], rows: Sequence[int], reason: str, mend: str) -> Finding:
         table = self._plan.table(target)
@@ -157,18 +203,26 @@ class RowExaminer:
             mend=mend,
             count=len(rows),
             keys=tuple(self._key(table, row) for row in rows[:SHOWN_KEYS]),
-            shown=joined_key([self._shown(target, column, rows[0]) for column in columns]),
         )
 
     def _key(self, table: TablePlan, row: int) -> str:
+        parts = self._values(table.target, table.key, row)
         # What did not fit is null here.
-        parts = [self._shown(table.target, column, row) for column in table.key]
         return joined_key(parts) if parts and "NULL" not in parts else f"row {row + 1}"
 
-    def _shown(self, table: str, column: str, row: int) -> str:
-        planned = self._plan.table(table).column(column)
-        text = planned.conversion.shown(self._column(table, column)[row].cast(planned.conversion.arrow_type))
-        return f"length {len(text)}" if planned.sensitive else shortened(text)
+    def _shown(self, table: str, columns: Sequence[str], row: int) -> str:
+        return joined_key(self._values(table, columns, row))
+
+    def _values(self, table: str, columns: Iterable[str], row: int) -> list[str]:
+        """Return PostgreSQL's values of kept columns for a message."""
+        plan = self._plan.table(table)
+        return [_shown_value(plan.column(column), self._column(table, column)[row]) for column in columns]
+
+
+def _shown_value(column: ColumnPlan, value: pa.Scalar) -> str:
+    """Return PostgreSQL's value for a message."""
+    text = column.conversion.shown(value.cast(column.conversion.arrow_type))
+    return f"length {len(text)}" if column.sensitive else text
 
 
 def _uniques(catalog: Catalog) -> Iterator[_Unique]:

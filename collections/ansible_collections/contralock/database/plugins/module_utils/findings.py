@@ -59,8 +59,8 @@ class Examination:
 def examine(connection: sqlite3.Connection, plan: Plan, progress: Progress | None = None) -> Examination:
     """Read the whole source and find everything in it that does not fit.
 
-    Found are values that no conversion takes, NULL in NOT NULL columns, rows that PostgreSQL's primary keys and unique
-    indexes would refuse, and references to rows that are not there; all after the profile's rules.
+    Found are values that no conversion takes, NULL in NOT NULL columns, rows that PostgreSQL's primary keys, unique
+    indexes and checks would refuse, and references to rows that are not there; all after the profile's rules.
 
     Args:
         connection: From ``open_source``. All is read in one transaction: a live file in rollback-journal mode holds its
