@@ -14,6 +14,7 @@ from ansible_collections.contralock.database.plugins.module_utils.service_state 
     processes_in,
     read_service,
     wait_until_stopped,
+    why_ended,
 )
 
 #: As systemd 252 prints them; a property may come several times, or not at all.
@@ -135,6 +136,21 @@ def test_processes_of_a_group_and_below_it(tmp_path):
     (tmp_path / "self").mkdir()
     found = processes_in(group, tmp_path)
     assert [(one.pid, one.command) for one in found] == [(4, "worker"), (7, "/usr/bin/node"), (30, "node server.js")]
+
+
+def test_why_nobody_should_wait_any_more(systemctl):
+    def state(active: str, restarts: int):
+        systemctl(f"ActiveState={active}\nNRestarts={restarts}\nResult=exit-code\nExecMainStatus=1\n")
+        return read_service("contralock.service")
+
+    before = state("active", 4)
+    assert [why_ended(before, state("activating", number)) for number in (4, 5, 6)] == [None, None, None]
+    assert why_ended(before, state("activating", 7)) == (
+        "contralock.service has ended 3 times and was started anew each time (last: exit-code, exit status 1)"
+    )
+    assert why_ended(before, state("failed", 4)) == "contralock.service is failed (exit-code, exit status 1)"
+    # Somebody started it meanwhile, and the count began again.
+    assert why_ended(before, state("active", 0)) is None
 
 
 def test_refusals(systemctl, tmp_path, monkeypatch):

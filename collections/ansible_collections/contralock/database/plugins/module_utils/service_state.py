@@ -16,6 +16,7 @@ PROPERTIES = (
     "SubState",
     "Result",
     "ExecMainStatus",
+    "NRestarts",
     "MainPID",
     "WorkingDirectory",
     "ControlGroup",
@@ -24,6 +25,7 @@ PROPERTIES = (
 )
 STOPPED = ("inactive", "failed")
 POLL_SECONDS = 0.2
+MANY_RESTARTS = 3
 COMMAND_LENGTH = 120
 
 
@@ -39,6 +41,8 @@ class Process:
 class ServiceState:
     """A unit as ``systemctl show`` describes it, and what ``/proc`` says of its processes.
 
+    ``restarts`` counts how often systemd itself started it anew since somebody started it.
+
     ``working_directory`` is that of the main process while it runs, and the unit's own otherwise. ``environment`` holds
     the names of the variables that the main process was started with: values may be secrets. ``triggered_by`` are the
     units (sockets, timers, paths) that start the service by themselves.
@@ -50,6 +54,7 @@ class ServiceState:
     sub_state: str
     result: str
     exit_status: int
+    restarts: int
     main_pid: int
     working_directory: str
     control_group: str
@@ -99,6 +104,7 @@ def read_service(unit: str, control_group: str = "") -> ServiceState:
         sub_state=found["SubState"],
         result=found["Result"],
         exit_status=int(found["ExecMainStatus"] or 0),
+        restarts=int(found["NRestarts"] or 0),
         main_pid=main_pid,
         working_directory=_working_directory(main_pid, found["WorkingDirectory"]),
         control_group=place,
@@ -108,6 +114,20 @@ def read_service(unit: str, control_group: str = "") -> ServiceState:
         environment=_environment_names(main_pid),
         processes=processes_in(place) if place else (),
     )
+
+
+def why_ended(before: ServiceState, now: ServiceState) -> str | None:
+    """Say why nobody should wait for the service any more, or None while it may still come up.
+
+    systemd gives up a service that ends again and again only when it does so quickly; for us ``MANY_RESTARTS`` since
+    ``before`` are enough.
+    """
+    ending = f"{now.result}, exit status {now.exit_status}"
+    if now.active_state in STOPPED:
+        return f"{now.unit} is {now.active_state} ({ending})"
+    if (times := now.restarts - before.restarts) >= MANY_RESTARTS:
+        return f"{now.unit} has ended {times} times and was started anew each time (last: {ending})"
+    return None
 
 
 def parse_properties(text: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ options:
     type: bool
     default: true
   unit:
-    description: The systemd unit of the application. When it has ended, there is nothing to wait for.
+    description: The systemd unit of the application. When it has ended, or ends again and again, it is not waited for.
     type: str
     default: ""
 attributes:
@@ -76,7 +76,7 @@ from collections.abc import Mapping
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import run_module
 from ansible_collections.contralock.database.plugins.module_utils.service_health import HealthCheck, wait_for_health
-from ansible_collections.contralock.database.plugins.module_utils.service_state import STOPPED, read_service
+from ansible_collections.contralock.database.plugins.module_utils.service_state import read_service, why_ended
 
 ARGUMENTS = {
     "url": {"type": "str", "required": True},
@@ -91,11 +91,10 @@ ARGUMENTS = {
 def wait(module: AnsibleModule) -> Mapping[str, object]:
     url, type_path, expected, seconds, verify_tls, unit = (module.params[name] for name in ARGUMENTS)
 
+    before = read_service(unit) if unit else None
+
     def ended() -> str | None:
-        state = read_service(unit) if unit else None
-        if state is None or state.active_state not in STOPPED:
-            return None
-        return f"{unit} is {state.active_state} ({state.result}, exit status {state.exit_status})"
+        return why_ended(before, read_service(unit)) if before else None
 
     health = wait_for_health(HealthCheck(url, type_path, expected, seconds, verify_tls, ended))
     return {"changed": False, "type": health.type, "answer": health.answer, "seconds": health.seconds}

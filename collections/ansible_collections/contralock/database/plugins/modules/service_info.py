@@ -57,6 +57,7 @@ state:
     sub_state: {description: The unit type's own state., type: str}
     result: {description: Why it ended last., type: str}
     exit_status: {description: The main process's last exit status., type: int}
+    restarts: {description: How often systemd started it anew by itself., type: int}
     running: {description: Whether it is up or on its way up., type: bool}
     main_pid: {description: The main process; 0 when there is none., type: int}
     working_directory: {description: The main process's, or the unit's., type: str}
