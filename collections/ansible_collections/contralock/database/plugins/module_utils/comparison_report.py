@@ -73,9 +73,14 @@ class TableComparison:
     seconds: float
 
     @property
+    def number(self) -> int:
+        """How many differences there are: cells, and rows without a partner."""
+        return self.differing + self.missing + self.extra
+
+    @property
     def equal(self) -> bool:
         """Whether both sides hold the same."""
-        return not (self.differing or self.missing or self.extra)
+        return self.number == 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class Comparison:
     @property
     def number(self) -> int:
         """How many differences there are: cells, and rows without a partner."""
-        return sum(table.differing + table.missing + table.extra for table in self.tables)
+        return sum(table.number for table in self.tables)
 
 
 def later_writes(comparison: Comparison) -> dict[str, LaterWrites]:
@@ -151,6 +156,26 @@ def as_document(comparison: Comparison) -> dict[str, object]:
         "catalog_faults": list(comparison.catalog_faults),
         "notes": list(comparison.notes),
         "seconds": round(comparison.seconds, 3),
+    }
+
+
+def as_facts(comparison: Comparison) -> dict[str, object]:
+    """Return what the journal of a run keeps: the numbers, in all and by table (beside those of the transfer)."""
+    return {
+        "equal": comparison.equal,
+        "rows": comparison.rows,
+        "cells": comparison.cells,
+        "differences": comparison.number,
+        "seconds": round(comparison.seconds, 3),
+        "tables": {
+            each.table: {
+                "rows": each.source_rows,
+                "cells": each.cells,
+                "differences": each.number,
+                "compare_seconds": round(each.seconds, 3),
+            }
+            for each in comparison.tables
+        },
     }
 
 

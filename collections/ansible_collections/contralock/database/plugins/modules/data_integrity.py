@@ -170,6 +170,7 @@ try:
     from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
     from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
         as_document,
+        as_facts,
         as_lines,
         raise_unless_equal,
     )
@@ -209,8 +210,7 @@ def prove_integrity(module: AnsibleModule, progress: Progress) -> Mapping[str, o
         write_whole(Path(given["run"]) / REPORT, json.dumps(document, indent=2) + "\n")
     if not given["report_only"]:
         raise_unless_equal(comparison)
-    summary = {name: document[name] for name in ("equal", "rows", "cells", "number", "later_rows", "seconds")}
-    return {"changed": False, **document, "lines": as_lines(comparison), "facts": summary}
+    return {"changed": False, **document, "lines": as_lines(comparison), "facts": as_facts(comparison)}
 
 
 def main() -> None:

@@ -1,0 +1,152 @@
+"""The role and the module, run for real by ansible-playbook in the interpreter that has psycopg and pyarrow."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, create_run
+
+from tests.integration.comparison.loaded_target import CONTRALOCK, PROJECT, Pair
+
+BINARIES = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the role left, and everything that ansible-playbook printed."""
+
+    returncode: int
+    answer: dict[str, Any] = field(default_factory=dict)
+    output: str = ""
+
+
+def play(folder: Path, pair: Pair, *options: str, **variables: object) -> Run:
+    """Run the role; a failure's answer is the failed task's."""
+    answer = folder / "answer.json"
+    answer.unlink(missing_ok=True)
+    keep = {
+        "ansible.builtin.copy": {
+            "content": "{{ (ansible_failed_result | default(data_integrity_result)) | to_json }}",
+            "dest": str(answer),
+            "mode": "0600",
+        },
+        "check_mode": False,
+        "diff": False,
+        "no_log": True,
+    }
+    tasks = {
+        "block": [{"ansible.builtin.import_role": {"name": "data_integrity"}}],
+        "rescue": [keep, {"ansible.builtin.fail": {"msg": "failed as it should"}}],
+    }
+    playbook = folder / "play.yml"
+    playbook.write_text(
+        json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [tasks, keep]}])
+    )
+    given = {
+        "data_integrity_source": str(pair.source),
+        "data_integrity_profile": str(CONTRALOCK),
+        "migration_toolkit_target": pair.target,
+        "migration_toolkit_python": sys.executable,
+        "ansible_python_interpreter": sys.executable,
+        **variables,
+    }
+    done = subprocess.run(
+        [BINARIES / "ansible-playbook", "-i", "localhost,", playbook, "-e", json.dumps(given), *options],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+        timeout=120,
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / "collections"),
+            "ANSIBLE_ROLES_PATH": str(PROJECT / "roles"),
+            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(folder / "tmp"),
+        },
+    )
+    output = done.stdout + done.stderr
+    return Run(done.returncode, json.loads(answer.read_text()) if answer.exists() else {}, output)
+
+
+def a_secret(pair: Pair) -> tuple[str, str]:
+    with closing(sqlite3.connect(pair.source)) as connection:
+        key, password = connection.execute("SELECT _id, password FROM users ORDER BY _id").fetchone()
+    return str(key), str(password)
+
+
+def opened_run(folder: Path) -> RunDirectory:
+    root = folder / "runs"
+    root.mkdir()
+    return create_run(root, "cut_over", {})
+
+
+def test_equal_databases_pass_and_the_run_keeps_what_was_found(tmp_path: Path, pair: Pair) -> None:
+    check = play(tmp_path, pair, "--check")
+    assert (check.returncode, check.answer["equal"]) == (0, True), check.output
+    run = opened_run(tmp_path)
+    done = play(tmp_path, pair, data_integrity_run=str(run.path), data_integrity_step="compare")
+    assert done.returncode == 0, done.output
+    assert (done.answer["changed"], done.answer["equal"], done.answer["rows"]) == (False, True, 600)
+    assert "the same: " in done.output
+    kept = run.path / "comparison.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    document = json.loads(kept.read_text())
+    assert (document["cells"], document["number"]) == (done.answer["cells"], 0)
+    assert run.facts("compare")["cells"] == document["cells"]
+
+
+def test_a_difference_fails_the_play_and_shows_no_secret(tmp_path: Path, pair: Pair) -> None:
+    key, password = a_secret(pair)
+    planted = f"{password}-planted"
+    pair.sql(
+        f"UPDATE users SET password = '{planted}' WHERE id = '{key}'",
+        f"UPDATE users SET first_name = 'Mallory' WHERE id = '{key}'",
+    )
+    run = opened_run(tmp_path)
+    failed = play(tmp_path, pair, "-vvvv", data_integrity_run=str(run.path), data_integrity_step="compare")
+    assert failed.returncode != 0
+    message = failed.answer["msg"]
+    assert message.startswith("the target does not hold what the source gives (not the same: ")
+    assert f"users id={key}: first_name is '" in message
+    assert "and 'Mallory' in the target" in message
+    assert f"users id={key}: password is {len(password)} characters, hmac:" in message
+    assert failed.answer["details"]["number"] == 2
+    everything = failed.output + json.dumps(failed.answer)
+    everything += "".join(path.read_text() for path in run.path.rglob("*") if path.is_file())
+    assert "Mallory" in everything
+    assert password not in everything
+    assert planted not in everything
+    assert json.loads((run.path / "comparison.json").read_text())["later_rows"] == 1
+
+
+def test_differences_are_returned_when_asked(tmp_path: Path, pair: Pair) -> None:
+    pair.sql("UPDATE users SET first_name = 'Mallory' WHERE email = (SELECT min(email) FROM users)")
+    done = play(tmp_path, pair, data_integrity_report_only=True)
+    assert (done.returncode, done.answer["equal"], done.answer["later_rows"]) == (0, False, 1)
+    assert done.answer["later_writes"] == {"users": {"added": 0, "changed": 1, "removed": 0}}
+
+
+def test_what_is_missing_is_told(tmp_path: Path, pair: Pair) -> None:
+    absent = play(tmp_path, pair, data_integrity_source="/nowhere/source.sqlite")
+    assert "data_integrity_source is /nowhere/source.sqlite, and there is no such file" in absent.answer["msg"]
+    bare = play(tmp_path, pair, data_integrity_python="/nowhere/python")
+    assert "Run playbooks/prepare.yml before this one." in bare.answer["msg"]
+
+
+def test_ansible_doc_reads_the_documentation() -> None:
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / "collections")}
+    command = [BINARIES / "ansible-doc", "--json", "contralock.database.data_integrity"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    documented = json.loads(done.stdout)["contralock.database.data_integrity"]
+    assert documented["examples"]
+    assert documented["return"]
+    assert set(documented["doc"]["options"]) >= {"target", "source", "mapping", "run"}
