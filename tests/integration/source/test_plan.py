@@ -192,6 +192,31 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], dict[str, list[str]]]] = {
         columns(first_name={"rules": ["quarantine"]}),
         {"quarantine": ["users.first_name"]},
     ),
+    "defaults that do not fit": (
+        "CREATE TABLE users (id TEXT PRIMARY KEY, n INTEGER, e TEXT, j TEXT)",
+        "CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE users (id text PRIMARY KEY, n int NOT NULL, e e, j jsonb)",
+        {
+            "renames": {},
+            **columns(
+                n={"rules": [{"default": {"value": "none", "when": "is_null"}}]},
+                e={
+                    "rules": [
+                        {"default": {"value": "A", "when": "is_not_in_enum"}},
+                        "lower",
+                        {"default": {"value": "c", "when": "is_null"}},
+                        {"default": {"value": "b", "when": "is_empty_text"}},
+                    ]
+                },
+                j={"rules": [{"default": {"value": {"a": [1]}, "when": "is_not_json"}}]},
+            ),
+        },
+        {
+            "unfit_default": [
+                "users.n ('none': text in a whole-number column)",
+                "users.e ('c': text that is no label of public.e)",
+            ]
+        },
+    ),
     "unsuitable rules": (
         "CREATE TABLE users (id TEXT PRIMARY KEY, u TEXT, n BLOB)",
         "CREATE TABLE users (id text PRIMARY KEY, u uuid, n bytea)",

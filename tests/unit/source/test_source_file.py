@@ -230,6 +230,15 @@ def test_what_the_write_ahead_log_holds_is_read(make: Make) -> None:
         assert source.execute("SELECT DISTINCT b FROM t").fetchall() == [(bytearray(b"torn"),)]
 
 
+def test_reading_leaves_a_file_in_wal_mode_as_it_is(make: Make) -> None:
+    path = make(f"PRAGMA journal_mode = WAL; {FILLED}")
+    before = file_facts(path)
+    open_source(path).close()
+    after = file_facts(path)
+    assert after.sha256 == before.sha256
+    assert after.side_files.get("-wal", 0) == 0
+
+
 def test_a_writer_that_holds_the_file_is_named_as_the_reason(make: Make) -> None:
     path = make(FILLED)
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from .errors import MigrationError
@@ -17,7 +16,7 @@ from .finding_cells import OTHER_PROFILE, Finding, RuleCount, TableExaminer, cou
 from .finding_rows import RowExaminer
 from .plan import Plan
 from .source_file import Progress
-from .source_reader import read_table
+from .source_reader import one_view, read_table
 
 __all__ = ["Examination", "Finding", "RuleCount", "TableExaminer", "examine", "raise_findings"]
 
@@ -77,7 +76,7 @@ def examine(connection: sqlite3.Connection, plan: Plan, progress: Progress | Non
     rule_counts: list[RuleCount] = []
     rows: dict[str, int] = {}
     across = RowExaminer(plan)
-    with _one_view(connection):
+    with one_view(connection):
         for table in plan.tables:
             examiner = TableExaminer(table, plan.key_otherwise, across.references_of(table.target))
             total = table.source.rows or 0
@@ -121,18 +120,3 @@ def raise_findings(findings: tuple[Finding, ...]) -> None:
         "; ".join(mends),
         {"count": count, "findings": [asdict(finding) for finding in findings]},
     )
-
-
-@contextmanager
-def _one_view(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let all tables be read as they were at one moment, unless the caller's transaction sees to it."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        # The view is that of the first read.
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        yield
-    finally:
-        connection.execute("ROLLBACK")

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .catalog import Catalog, Column, Constraint
+from .cells import Cells
 from .conversion_base import Conversion
 from .conversions import conversion_for
 from .plan_problems import Problem, Problems
 from .profile import Condition, Default, Epoch, Lower, Mapping, Quarantine, Rule, TableMapping, Trim, Truncate
+from .rules_applied import apply_rules
 from .source_schema import SourceSchema, SourceTable
 
 _TEXTS = ("text", "varchar", "bpchar")
@@ -249,6 +251,8 @@ class _Pair:
         if conversion is None:
             self.problems.add(Problem.NO_CONVERSION, f"{where} ({column.type})")
             return None
+        for reason in _unfit_defaults(exceptions.rules, conversion):
+            self.problems.add(Problem.UNFIT_DEFAULT, f"{where} ({reason})")
         return ColumnPlan(name, column, conversion, exceptions.rules, exceptions.sensitive)
 
     def _defaulted(self, columns: dict[str, Column], sources: dict[str, str]) -> Iterator[str]:
@@ -289,6 +293,15 @@ def _suits(rule: Rule, conversion: Conversion) -> bool:
         Lower: kind not in _NUMBERS,
     }
     return suitable.get(type(rule), True)
+
+
+def _unfit_defaults(rules: tuple[Rule, ...], conversion: Conversion) -> Iterator[str]:
+    """Yield why the values of default rules, with the rules after them applied, do not fit."""
+    for number, rule in enumerate(rules, start=1):
+        if isinstance(rule, Default) and _suits(rule, conversion):
+            later = [each for each in rules[number:] if not isinstance(each, Quarantine) and _suits(each, conversion)]
+            cells = apply_rules(later, Cells.of([conversion.stored_form(rule.value)]), conversion).cells
+            yield from (f"{rule.value!r}: {misfit.reason}" for misfit in conversion.convert(cells).misfits)
 
 
 def _parents_first(tables: Iterable[TablePlan], constraints: Iterable[Constraint]) -> Iterator[TablePlan]:

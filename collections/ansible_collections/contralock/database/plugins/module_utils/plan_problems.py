@@ -61,6 +61,10 @@ class Problem(Enum):
         "columns with the rule quarantine, which is not carried out yet",
         "mend these values in the application or by another rule, and remove the rule",
     )
+    UNFIT_DEFAULT = (
+        "columns with a rule default whose value does not fit",
+        "correct the value of the rule",
+    )
     UNSUITABLE_RULE = ("rules that do not suit the column's type", "remove them, or correct the column's name")
 
     @property

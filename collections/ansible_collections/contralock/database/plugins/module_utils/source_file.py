@@ -80,6 +80,9 @@ class FileFacts:
 def open_source(path: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> sqlite3.Connection:
     """Open a SQLite file for reading.
 
+    Beside a file in WAL mode SQLite leaves an empty ``-wal`` and a ``-shm``, owned by the file's owner; the file itself
+    is not touched.
+
     Args:
         path: The file. A live one may be written by others meanwhile; it is never treated as immutable.
         wait_seconds: How long a read waits for a writer that holds the file.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 from .cells import Cells
 from .source_file import explained, quote_identifier
 
-__all__ = ["BATCH_ROWS", "quote_identifier", "read_table"]
+__all__ = ["BATCH_ROWS", "one_view", "quote_identifier", "read_table"]
 
 BATCH_ROWS = 20_000
 #: Rows of many megabytes come in smaller batches: about this much is in memory at once.
@@ -58,3 +58,25 @@ def read_table(
             size = sum(part.nbytes for cells in batch for part in cells.parts.values())
             wanted = max(1, min(batch_rows, BATCH_BYTES * batch[0].length // max(1, size)))
             yield batch
+
+
+@contextmanager
+def one_view(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let everything in the block be read as it was when the block began, unless the caller's transaction sees to it.
+
+    A live file in rollback-journal mode holds its writers up meanwhile.
+
+    Raises:
+        MigrationError: SQLite cannot begin to read.
+    """
+    if connection.in_transaction:
+        yield
+        return
+    with explained("the source"):
+        connection.execute("BEGIN")
+        # The view is that of the first read.
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
