@@ -31,7 +31,7 @@ COMMAND_LENGTH = 120
 
 @dataclass(frozen=True)
 class Process:
-    """A process, with its program and first argument."""
+    """A process, with its program, and its script or subcommand."""
 
     pid: int
     command: str
@@ -157,9 +157,10 @@ def processes_in(control_group: str, proc: Path = PROC) -> tuple[Process, ...]:
 
 
 def _command(folder: Path) -> str:
-    """Name the program and its first argument. What comes after them may be a secret of the application's."""
-    words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")[:2]
-    shown = " ".join(word for word in words if word and "=" not in word)
+    """Name the program, and its script or subcommand. What comes after them may be a secret of the application's."""
+    program, *rest = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    script = rest[0] if rest and not rest[0].startswith("-") and "=" not in rest[0] else ""
+    shown = f"{program} {script}".strip()
     return shown[:COMMAND_LENGTH] or (folder / "comm").read_text().strip()
 
 
