@@ -99,6 +99,12 @@ def ended(process: subprocess.Popen[str]) -> dict[str, float]:
     return json.loads(process.stdout.readline())
 
 
+def can_write(path: Path) -> bool:
+    """Whether another process gets the lock to write; a fork would not do, since SQLite notes its locks in memory."""
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0); c.execute('BEGIN IMMEDIATE')"
+    return subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=False).returncode == 0
+
+
 def in_child(deed: Callable[[], object]) -> int:
     """Carry something out in a forked process; return how that ended: 0, 1 after an exception, or minus a signal."""
     pid = os.fork()

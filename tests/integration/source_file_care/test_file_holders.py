@@ -17,7 +17,7 @@ from ansible_collections.contralock.database.plugins.module_utils.file_holders i
     find_holders,
 )
 
-from tests.integration.source_file_care.source_files import holder, in_child, make_database, writer
+from tests.integration.source_file_care.source_files import can_write, holder, in_child, make_database, writer
 
 
 @pytest.fixture
@@ -87,12 +87,9 @@ def test_looking_drops_no_lock_of_the_looking_process(database: Path) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         find_holders(database)
-
-        def write() -> None:
-            with closing(sqlite3.connect(database, timeout=0)) as other:
-                other.execute("INSERT INTO events (note) VALUES ('intruder')")
-
-        assert in_child(write) == 1
+        assert not can_write(database)
+        connection.execute("COMMIT")
+        assert can_write(database)
 
 
 def test_who_may_not_look_does_not_guess(database: Path) -> None:

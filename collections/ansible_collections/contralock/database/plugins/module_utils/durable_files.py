@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import grp
 import hashlib
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,11 +83,11 @@ def copy_synced(source: Path, destination: Path, what: str = "copy", progress: P
         progress: Called with ``what``, the bytes done and the bytes of all.
 
     Returns:
-        The sha256 of the bytes that were read, in hexadecimal digits. What the disk has is another question:
-        ``sha256_of`` the destination.
+        The sha256 of the bytes that were read, in hexadecimal digits; the destination was read back and has it too.
 
     Raises:
         OSError: The source cannot be read, or there is no room.
+        MigrationError: The disk gives back other bytes than were written.
     """
     report = progress or (lambda *_: None)
     digest, done, total = hashlib.sha256(), 0, source.stat().st_size
@@ -101,9 +103,14 @@ def copy_synced(source: Path, destination: Path, what: str = "copy", progress: P
             done += len(chunk)
             report(what, done, total)
         os.fsync(writing)
-        # Dropped from memory, so that who reads the copy next reads what the disk has.
+        # Dropped from memory, so that what is read back is what the disk has.
         os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
-    return digest.hexdigest()
+    if (read_back := sha256_of(destination)) != digest.hexdigest():
+        raise MigrationError(
+            f"{destination} reads back with the sha256 {read_back}, and {digest.hexdigest()} was written",
+            f"Check the disk below {destination.parent}",
+        )
+    return read_back
 
 
 def new_private_file(path: Path) -> int:
@@ -153,6 +160,22 @@ def megabytes(size: int) -> int:
 def percent_line(what: str, done: int, total: int) -> str:
     """Progress as a line for a person: ``back up: 40 %``."""
     return f"{what}: {100 * done // total if total else 100} %"
+
+
+def owner_name(number: int) -> str:
+    """Return the account's name, or its number as text where it has none."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def group_name(number: int) -> str:
+    """Return the group's name, or its number as text where it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
 
 
 @contextlib.contextmanager

@@ -8,12 +8,12 @@ and closing the file here would drop the locks that this process has on it.
 from __future__ import annotations
 
 import os
-import pwd
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .durable_files import owner_name
 from .errors import MigrationError
 from .source_file import SIDE_FILES
 
@@ -153,13 +153,9 @@ def _mapped_by(pid: int) -> Iterator[Identity]:
 
 def _holder(pid: int, held: set[str]) -> Holder:
     directory = PROC / str(pid)
-    user = directory.stat().st_uid
-    try:
-        name = pwd.getpwuid(user).pw_name
-    except KeyError:
-        name = str(user)
+    user = owner_name(directory.stat().st_uid)
     command = (directory / "comm").read_text(errors="backslashreplace").strip()
-    return Holder(pid, command, name, _unit(directory), tuple(sorted(held)))
+    return Holder(pid, command, user, _unit(directory), tuple(sorted(held)))
 
 
 def _unit(directory: Path) -> str:

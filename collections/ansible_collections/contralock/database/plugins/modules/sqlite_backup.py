@@ -85,7 +85,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-path:
+file:
   description: The backup.
   returned: success
   type: str
@@ -117,7 +117,7 @@ seconds:
   returned: success
   type: float
 facts:
-  description: The same, as the journal of O(run) keeps it.
+  description: The same, as the journal of O(run) keeps it; the backup is C(path) there.
   returned: success
   type: dict
 details:
@@ -177,8 +177,9 @@ def back_up(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
 
 def answer(backup: Backup) -> Mapping[str, object]:
     facts = {**asdict(backup), "path": str(backup.path)}
-    del facts["changed"]
-    return {"changed": backup.changed, **facts, "facts": facts}
+    changed, path = facts.pop("changed"), facts["path"]
+    # Ansible would add its own facts about a "path".
+    return {"changed": changed, "file": path, **{name: facts[name] for name in facts if name != "path"}, "facts": facts}
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-path:
+file:
   description: The file, symbolic links followed.
   returned: success
   type: str
@@ -98,7 +98,7 @@ def tell_holders(module: AnsibleModule) -> Mapping[str, object]:
         assert_no_holders(path, module.params["patience"])
     return {
         "changed": False,
-        "path": str(path),
+        "file": str(path),
         "holders": [asdict(holder) for holder in find_holders(path)],
     }
 

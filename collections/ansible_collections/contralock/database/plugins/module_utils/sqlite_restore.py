@@ -1,0 +1,227 @@
+"""Put a backup back under the SQLite file's own name: byte for byte, with its owner and mode, in one step.
+
+The copy is made beside the file under a name that ends in ``.restored.part``, with the checksum taken of what is read
+and again of what the disk has. Stale side files go before it gets its name: a ``-wal`` or ``-journal`` that belonged to
+another state of the file would be played into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .durable_files import assert_room, copy_synced, move, refused_politely, sha256_of, sync_directory
+from .errors import MigrationError
+from .file_holders import assert_no_holders
+from .source_file import SIDE_FILES, Progress
+from .sqlite_backup import assert_checksum, find_backup
+from .sqlite_fence import kind_of, put_in_place, remove_fence
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Whose the restored file is: names or numbers as text, and the permissions as ``0640``."""
+
+    owner: str
+    group: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class Original:
+    """The file as it was moved aside before, if it still is there.
+
+    Attributes:
+        path: Where it lies.
+        keep: Whether it stays. One with the restored file's bytes says nothing new; one with others always stays.
+    """
+
+    path: Path
+    keep: bool = True
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What is put where.
+
+    Attributes:
+        backup: The copy that was made when the application was stopped.
+        sha256: Its checksum, as noted then.
+        path: The file's own name.
+        ownership: What the file had.
+        original: The file that was moved aside, if it is known. Its extended attributes (access lists, labels) are
+            taken over.
+    """
+
+    backup: Path
+    sha256: str
+    path: Path
+    ownership: Ownership
+    original: Original | None = None
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What stands under the file's own name now.
+
+    Attributes:
+        path: That name, symbolic links followed.
+        changed: Whether this call changed anything.
+        bytes: Its size.
+        sha256: Of its bytes: the backup's.
+        original: ``kept``, ``removed``, ``absent``, ``different`` when its bytes are others and it was kept for
+            it, or ``unknown`` in a prediction.
+    """
+
+    path: Path
+    changed: bool
+    bytes: int
+    sha256: str
+    original: str
+
+
+def restore_file(wanted: Restoration, progress: Progress | None = None) -> Restored:
+    """Put a backup in the place of a fence, or of nothing. It never replaces a file.
+
+    Args:
+        wanted: What is put where.
+        progress: Called with what is done, bytes done, and of how many.
+
+    Returns:
+        What was done. A file that is the backup already is left alone, with whatever SQLite has beside it.
+
+    Raises:
+        MigrationError: The backup is missing or was changed; another file stands there; somebody has the original
+            open; there is no room. The backup and the original are as they were.
+    """
+    path = wanted.path.resolve()
+    part = path.with_name(f"{path.name}.restored.part")
+    with refused_politely(f"cannot restore {path}"):
+        size = _assert_backup(wanted)
+        changed = not _is_restored(path, wanted.sha256)
+        if changed:
+            _assert_unused(path, wanted.original)
+            assert_room(path.parent, size, f"the restored {path.name}")
+            _write_part(wanted, part, progress)
+            _remove_side_files(path)
+            (put_in_place if kind_of(path) == "fence" else move)(part, path)
+        changed = _remove_left_over(part) or changed
+        said, removed = _see_to(wanted.original, wanted.sha256)
+        sync_directory(path.parent)
+    return Restored(path, changed or removed, size, wanted.sha256, said)
+
+
+def predict_restore(wanted: Restoration) -> Restored:
+    """Say whether the file would be restored, and change nothing.
+
+    Raises:
+        MigrationError: As ``restore_file``, before anything is written; who has the file open is not asked.
+    """
+    path = wanted.path.resolve()
+    with refused_politely(f"cannot restore {path}"):
+        size = _assert_backup(wanted)
+        changed = not _is_restored(path, wanted.sha256)
+        if changed:
+            assert_room(path.parent, size, f"the restored {path.name}")
+    return Restored(path, changed, size, wanted.sha256, "unknown")
+
+
+def _assert_backup(wanted: Restoration) -> int:
+    """Refuse a backup that is missing or was changed; return its size in bytes."""
+    found = find_backup(wanted.backup)
+    if found is None or found.bytes is None:
+        raise MigrationError(f"there is no backup {wanted.backup}", "Name the run directory that has it")
+    assert_checksum(wanted.backup, found.sha256, wanted.sha256)
+    return found.bytes
+
+
+def _is_restored(path: Path, expected_sha256: str) -> bool:
+    """Tell whether the backup stands there already; refuse what may not be replaced."""
+    kind = kind_of(path)
+    if kind in ("absent", "fence"):
+        return False
+    if kind == "file" and sha256_of(path) == expected_sha256:
+        return True
+    what = "a file with other bytes than the backup" if kind == "file" else "a directory with files in it"
+    raise MigrationError(
+        f"{path} is {what}, and nothing is replaced",
+        "See who made it and whether anything in it is needed, move it away, and run again",
+    )
+
+
+def _assert_unused(path: Path, original: Original | None) -> None:
+    if original is not None:
+        assert_no_holders(original.path)
+    if not path.parent.is_dir():
+        raise MigrationError(f"there is no directory {path.parent}", "Make it with the owner and mode that it had")
+
+
+def _write_part(wanted: Restoration, part: Path, progress: Progress | None) -> None:
+    """Make the copy, with everything that the file had but its name."""
+    try:
+        # The backup may have been changed between the look at it and now.
+        assert_checksum(wanted.backup, copy_synced(wanted.backup, part, "restore", progress), wanted.sha256)
+        _dress(part, wanted.ownership, wanted.original)
+    except (MigrationError, OSError):
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _remove_side_files(path: Path) -> None:
+    for ending in SIDE_FILES:
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def _dress(part: Path, ownership: Ownership, original: Original | None) -> None:
+    """Give the copy what the file had, before it gets its name."""
+    owner = _number("account", ownership.owner, lambda name: pwd.getpwnam(name).pw_uid)
+    group = _number("group", ownership.group, lambda name: grp.getgrnam(name).gr_gid)
+    os.chown(part, owner, group)
+    if original is not None and kind_of(original.path) == "file":
+        for name in os.listxattr(original.path):
+            # Some belong to the filesystem and cannot be set; what access depends on can.
+            with contextlib.suppress(OSError):
+                os.setxattr(part, name, os.getxattr(original.path, name))
+    part.chmod(int(ownership.mode, 8))
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _number(what: str, name: str, look_up: Callable[[str], int]) -> int:
+    if name.isdigit():
+        return int(name)
+    try:
+        return look_up(name)
+    except KeyError:
+        raise MigrationError(
+            f"there is no {what} {name!r}, to which the file belonged", "Make it again, or give its number"
+        ) from None
+
+
+def _remove_left_over(part: Path) -> bool:
+    """Remove what a killed run left under the copy's name: the fence that was swapped out, or half a copy."""
+    if kind_of(part) == "absent":
+        return False
+    if kind_of(part) == "fence":
+        remove_fence(part)
+    else:
+        part.unlink()
+    return True
+
+
+def _see_to(original: Original | None, expected_sha256: str) -> tuple[str, bool]:
+    """Keep or remove the original; say which, and whether it was removed now."""
+    if original is None or kind_of(original.path) != "file":
+        return "absent", False
+    if sha256_of(original.path) != expected_sha256:
+        return "different", False
+    if original.keep:
+        return "kept", False
+    original.path.unlink()
+    return "removed", True
