@@ -71,7 +71,7 @@ def make_report(run: RunDirectory) -> Report:
         },
         "next": with_inventory(_next(run), inventory),
         "way_back": _way_back(run, inventory),
-        "look_inside": f'psql "{opening["target"]}"' if opening.get("target") else None,
+        "look_inside": f'psql "{opening["target"]}"' if opening.get("target") and outcome == "done" else None,
     }
 
 
@@ -184,18 +184,13 @@ def _way_back(run: RunDirectory, inventory: Sequence[str] | str) -> str | None:
 
 # ---- for a person ---------------------------------------------------------------------------------------------------
 
-SIGNS: Mapping[str, str] = {
-    "done": "done",
-    "begun": "in it",
-    "failed": "FAILED",
-    "taken_back": "back",
-    "waiting": "-",
-}
+SIGNS: Mapping[str, str] = {"done": "done", "begun": "begun", "failed": "FAILED", "taken_back": "undone"}
 
 
 def render_terminal(report: Mapping[str, Any]) -> str:
     """Return a report as at most 40 lines: what happened, what the application uses, what to type next."""
     lines = [_headline(report), ""]
+    lines += _field("Run", _when(report))
     if report["failure"]:
         lines += _field("What happened", report["failure"]["message"] or "the step ended without a message")
     lines += _field("Application", _application(report))
@@ -223,6 +218,17 @@ def _headline(report: Mapping[str, Any]) -> str:
     return f"{verb.upper()} NOT FINISHED: it stands at the step {report['current']}, and nobody works on it."
 
 
+def _when(report: Mapping[str, Any]) -> str:
+    opened, last = str(report["opened"]), str(report["last"])
+    took = f", {spoken_seconds(report['seconds'])}" if report["seconds"] else ""
+    attempts = f", in {report['attempts']} attempts" if report["attempts"] > 1 else ""
+    return f"{report['run']}, {opened[:10]} {_clock(opened)} to {_clock(last)} UTC{took}{attempts}"
+
+
+def _clock(time: str) -> str:
+    return time[11:19]
+
+
 def _application(report: Mapping[str, Any]) -> str:
     uses, certain = report["application"]["uses"], report["application"]["certain"]
     if not certain:
@@ -248,10 +254,10 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if report["rules"]:
         yield "Rules applied", _rules(report["rules"])
     if window and window["seconds"] is not None:
-        yield (
-            "Window",
-            f"{spoken_seconds(window['seconds'])} from the stop to the end of the proof or of the taking back",
-        )
+        until = "it was proven" if report["outcome"] == "done" else "what had been changed was taken back"
+        yield "Window", f"{spoken_seconds(window['seconds'])}, from the stop until {until}"
+    elif window:
+        yield "Window", f"open since {_clock(window['begun'])} UTC"
     yield from _measured(report["measured"])
     if report["backup"]:
         yield "Backup", f"{report['backup']['path']}  sha256 {str(report['backup'].get('sha256', 'unknown'))[:16]}…"
@@ -275,12 +281,18 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _steps(steps: Sequence[Mapping[str, Any]], failure: Mapping[str, Any] | None) -> Iterator[str]:
+    waiting = [step["name"] for step in steps if step["state"] == "waiting" and step["name"] != "close"]
     for step in steps:
+        # Opening and closing take no time and tell nothing.
+        if step["name"] in ("open", "close") or step["state"] == "waiting":
+            continue
         sign = SIGNS[step["state"]]
         if failure and failure["step"] == step["name"]:
             sign = SIGNS["failed"]
         took = spoken_seconds(step["seconds"]) if step["seconds"] is not None else ""
         yield f"  {sign:<6}  {step['name']:<9}  {took:>12}  {step['title']}".rstrip()
+    if waiting:
+        yield f"  not begun: {', '.join(waiting)}"
 
 
 def _commands(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

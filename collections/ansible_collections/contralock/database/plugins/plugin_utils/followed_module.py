@@ -78,6 +78,7 @@ class Following:
         self._variables = variables
         self._run = str(arguments["run"]).rstrip("/")
         self._shown = ""
+        self._module_files = ""
         self._seen_alive: tuple[int, int] | None = None
         self._missed = 0
 
@@ -96,6 +97,8 @@ class Following:
         plugin = self._plugin
         # Beside the journal, where nobody else may look, and not in a home directory.
         plugin._connection._shell.set_option("async_dir", f"{self._run}/jobs")
+        # Known here so that it can be removed at the job's end: it holds the module with its arguments.
+        self._module_files = plugin._connection._shell.tmpdir or plugin._make_tmp_path()
         plugin._task.async_val = JOB_SECONDS
         try:
             answer: dict[str, Any] = plugin._execute_module(
@@ -176,7 +179,7 @@ class Following:
             module_args={"jid": job, "mode": "status", "_async_dir": directory},
             task_vars=self._variables,
         )
-        self._plugin._low_level_execute_command(f"rm -rf {shlex.quote(directory)}")
+        self._plugin._low_level_execute_command(f"rm -rf {shlex.quote(directory)} {shlex.quote(self._module_files)}")
         return {name: value for name, value in answer.items() if name not in INTERNAL}
 
 
