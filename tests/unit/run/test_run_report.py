@@ -1,0 +1,234 @@
+"""The report, for a machine and for a person, and the script that shows where a run stands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.journal import Moment, Record, append_record
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory
+from ansible_collections.contralock.database.plugins.module_utils.run_opening import close_run
+from ansible_collections.contralock.database.plugins.module_utils.run_report import (
+    make_report,
+    render_terminal,
+    with_inventory,
+    write_report,
+)
+from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step, spoken_seconds
+from ansible_collections.contralock.database.plugins.module_utils.steps import VERBS, steps_of
+
+SCRIPT = Path(__file__).parents[3] / "scripts/show_run.py"
+TABLES = {f"table_{number}": {"rows": 1000, "bytes": 10_000, "seconds": 0.5} for number in range(12)}
+FACTS: dict[str, dict[str, Any]] = {
+    "open": {"inventory": ["inventory/my hosts"], "target": "host=db1 dbname=contralock"},
+    "back_up": {"path": "/runs/source.sqlite", "sha256": "0123456789abcdef" * 4, "bytes": 10},
+    "transfer": {
+        "tables": TABLES,
+        "rule_counts": [
+            {"table": "users", "column": f"c{number}", "rule": "trim", "count": number} for number in range(1, 9)
+        ],
+    },
+    "compare": {"rows": 12_000, "cells": 123_456, "number": 0},
+}
+
+Row = tuple[float, str, str, dict[str, Any]]
+
+
+def steps_up_to(verb: str, last: str, facts: dict[str, dict[str, Any]] = FACTS) -> list[Row]:
+    """Return a journal's rows: each step takes two seconds."""
+    names = [step.name for step in steps_of(verb)]
+    rows: list[Row] = []
+    for name in names[: names.index(last) + 1]:
+        rows += [(0, name, "begun", {}), (2, name, "done", facts.get(name, {}))]
+    return rows
+
+
+@pytest.fixture
+def written(root: Path) -> Callable[..., RunDirectory]:
+    def write(rows: Sequence[Row], verb: str = "cut_over") -> RunDirectory:
+        path = root / f"20260101T020000Z-{verb}-1a2b"
+        path.mkdir()
+        seconds = 0.0
+        for pause, step, state, facts in rows:
+            seconds += pause
+            wall = f"2026-01-01T02:{int(seconds) // 60:02d}:{int(seconds) % 60:02d}.000Z"
+            append_record(path / "journal.jsonl", Record(Moment(wall, seconds, "b"), step, state, facts))  # type: ignore[arg-type]
+        return RunDirectory(path)
+
+    return write
+
+
+def closed(outcome: str) -> list[Row]:
+    return [(0, "close", "begun", {}), (0, "close", "done", {"outcome": outcome})]
+
+
+def test_a_cut_over_that_succeeded(written):
+    run = written([*steps_up_to("cut_over", "prove"), *closed("done")])
+    report = write_report(run)
+    assert json.loads((run.path / "report.json").read_text()) == report
+    assert (run.path / "report.json").stat().st_mode & 0o777 == 0o600
+    assert report["totals"] == {"tables": 12, "rows": 12_000, "cells": 123_456, "differences": 0}
+    assert report["window"]["seconds"] == 20
+    assert report["seconds"] == 24
+    assert [step["seconds"] for step in report["steps"]] == [2.0] * 12 + [0.0]
+    assert report["application"] == {"uses": "PostgreSQL", "certain": True}
+    text = render_terminal(report)
+    lines = text.splitlines()
+    assert lines[0] == "CUT-OVER DONE. Every cell was compared, none differs."
+    assert "Application    runs on PostgreSQL" in lines
+    assert "Moved          12 tables, 12,000 rows, 123,456 cells compared, 0 differences" in lines
+    assert "Window         20 s, from the stop until it was proven" in lines
+    assert "  done    transfer            2 s  Load every row into PostgreSQL" in lines
+    assert "               and 4 more, 26 times in all" in lines
+    assert "Next           ansible-playbook -i 'inventory/my hosts' playbooks/validate.yml" in lines
+    assert "Way back       ansible-playbook -i 'inventory/my hosts' playbooks/roll_back.yml" in lines
+    assert 'Look inside    psql "host=db1 dbname=contralock"' in lines
+    assert len(lines) <= 40
+
+
+def test_a_failure_before_the_flip_that_was_taken_back(written):
+    taken = [(1.0, name, "taken_back", {}) for name in ("transfer", "back_up", "fence", "stop")]
+    message = "a very long story about users.id 7. " * 60
+    rows = [*steps_up_to("cut_over", "back_up"), (0, "transfer", "begun", {})]
+    rows += [(3, "transfer", "failed", {"message": message}), *taken, *closed("taken_back")]
+    report = make_report(written(rows))
+    assert report["failure"]["message"] == message
+    lines = render_terminal(report).splitlines()
+    assert lines[0] == "CUT-OVER FAILED at the step transfer: load every row into PostgreSQL."
+    assert "Application    runs on SQLite as before: what the run had changed was taken back" in lines
+    assert "Window         13 s, from the stop until what had been changed was taken back" in lines
+    assert "               … (all of it is in the report)" in lines
+    assert "  FAILED  transfer            3 s  Load every row into PostgreSQL" in lines
+    assert "  undone  stop                2 s  Stop the application" in lines
+    assert "  not begun: compare, grant, configure, flip, start, prove" in lines
+    assert (
+        lines[-1] == "Next           mend that, then  ansible-playbook -i 'inventory/my hosts' playbooks/cut_over.yml"
+    )
+    assert len(lines) <= 40
+
+
+def test_a_failure_that_a_later_attempt_made_good_is_none(written):
+    rows = [
+        *steps_up_to("cut_over", "back_up"),
+        (1, "transfer", "begun", {}),
+        (1, "transfer", "failed", {"message": "no"}),
+    ]
+    rows += [
+        (50, "open", "begun", {}),
+        (0, "open", "done", {}),
+        *steps_up_to("cut_over", "prove")[10:],
+        *closed("done"),
+    ]
+    report = make_report(written(rows))
+    assert (report["failure"], report["attempts"]) == (None, 2)
+    assert report["window"]["seconds"] == 72
+    assert ", in 2 attempts" in render_terminal(report)
+
+
+def test_after_the_flip_the_message_says_that_the_application_may_be_stopped(written):
+    rows = [
+        *steps_up_to("cut_over", "flip"),
+        (0, "start", "begun", {}),
+        (9, "start", "failed", {"message": "no health"}),
+    ]
+    lines = render_terminal(make_report(written(rows))).splitlines()
+    assert lines[0] == "CUT-OVER FAILED at the step start: start the application."
+    assert "Application    may be stopped: a step that stops or starts it was not finished" in lines
+    assert any(line.startswith("Way back       ansible-playbook") for line in lines)
+    assert "Window         open since 02:00:04 UTC" in lines
+
+
+def test_a_second_window_counts_alone(written):
+    first = [*steps_up_to("cut_over", "fence"), (5, "fence", "taken_back", {}), (0, "stop", "taken_back", {})]
+    rows = [*first, *[(1000.0, "open", "begun", {})], *steps_up_to("cut_over", "prove"), *closed("done")]
+    assert make_report(written(rows))["window"]["seconds"] == 20
+
+
+def test_a_rehearsal_says_what_to_expect(written):
+    facts = {
+        **FACTS,
+        "open": {},
+        "snapshot": {"longest_pause_ms": 41.7},
+        "drop": {"expected_window_seconds": 130, "disk_bytes": 50 * 2**20},
+    }
+    rows = [*steps_up_to("rehearse", "drop", facts), *closed("done")]
+    lines = render_terminal(make_report(written(rows, "rehearse"))).splitlines()
+    assert lines[0] == "REHEARSAL DONE. Every cell was compared, none differs."
+    assert "Application    was left alone; it runs as before" in lines
+    assert "To expect      a window of 2 min 10 s" in lines
+    assert "Writers        waited 42 ms at the longest" in lines
+    assert "Disk           50 MiB are needed on the application's host" in lines
+    assert lines[-1] == "Next           ansible-playbook playbooks/cut_over.yml"
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_standing_of_every_verb_can_be_shown(written, verb):
+    run = written([(0, "open", "begun", {}), (0, "open", "done", {})], verb)
+    for step in steps_of(verb)[1:]:
+        for state in ("begun", "failed", "taken_back", "begun", "done"):
+            append_record(run.path / "journal.jsonl", Record(Moment.now(), step.name, state, {}))  # type: ignore[arg-type]
+            lines = render_terminal(make_report(run)).splitlines()
+            assert len(lines) <= 40
+            assert any(line.startswith("Next ") for line in lines)
+            assert any(line.startswith("Application ") for line in lines)
+
+
+def test_tables_in_a_list_count_as_well(written):
+    facts = {
+        "transfer": {"tables": [{"table": "users", "rows": 3}]},
+        "compare": {"tables": [{"table": "users", "cells": 9}]},
+    }
+    report = make_report(written(steps_up_to("cut_over", "compare", facts)))
+    assert report["tables"] == {"users": {"rows": 3, "cells": 9}}
+    assert report["totals"] == {"tables": 1, "rows": 3, "cells": 9, "differences": None}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.04, "0.0 s"), (0.44, "0.4 s"), (7.6, "8 s"), (59.9, "1 min 0 s"), (125, "2 min 5 s"), (3780, "1 h 3 min")],
+)
+def test_durations_are_spoken(seconds, said):
+    assert spoken_seconds(seconds) == said
+
+
+def test_commands_name_the_inventories():
+    command = "ansible-playbook playbooks/cut_over.yml"
+    assert with_inventory(command, []) == with_inventory(command, "") == command
+    assert with_inventory(command, ["a", "b c"]) == "ansible-playbook -i a -i 'b c' playbooks/cut_over.yml"
+
+
+def show(*arguments: str | Path) -> tuple[int, str, str]:
+    done = subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_script_shows_where_a_run_stands(runs, root, tmp_path):
+    code, _, said = show("--root", root)
+    assert (code, said) == (2, f"could not tell: there is no run in {root}. Name a run's directory, or --root.\n")
+    opened = runs.open()
+    runs.do(opened, up_to="back_up")
+    record_step(opened.run, "begun", "transfer", {}, opened.lease)
+    code, shown, _ = show("--root", root)
+    assert code == 1
+    assert shown.startswith("CUT-OVER UNDER WAY at the step transfer.\n")
+    assert "Controller     anna@laptop (pid 100); its lease lasts 1" in shown
+    record_step(opened.run, "failed", "transfer", {"message": "no"}, opened.lease)
+    code, shown, _ = show(opened.run.path)
+    assert code == 1
+    assert shown.startswith("CUT-OVER FAILED at the step transfer")
+    runs.do(opened, "transfer", "compare", "grant", "configure", "flip", "start", "prove")
+    close_run(opened.run, opened.lease)
+    assert show("--root", root)[0] == 0
+    assert show("--root", root, "--list")[1] == f"{opened.run.id}  done\n"
+    assert json.loads(show(opened.run.path, "--json")[1])["outcome"] == "done"
+    assert show(tmp_path)[0] == 2
+    with (opened.run.path / "journal.jsonl").open("a") as file:
+        file.write("nonsense\n")
+    code, _, said = show(opened.run.path)
+    assert code == 2
+    assert "is no record of a journal" in said
