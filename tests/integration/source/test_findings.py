@@ -245,6 +245,37 @@ def test_of_a_secret_that_breaks_a_check_the_length_is_shown(examined: Examined)
     assert (one(found).shown, one(found).keys) == ("length 3", ("row 1",))
 
 
+def test_what_a_collation_of_ones_own_calls_equal_is_left_to_the_load(examined: Examined) -> None:
+    loose = "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
+    found = examined(
+        "CREATE TABLE p (a TEXT PRIMARY KEY, b TEXT, c TEXT); INSERT INTO p VALUES ('a', 'x', 'A'), ('b', 'X', 'a')",
+        f"{loose} CREATE TABLE p (a text COLLATE loose, b text, c text COLLATE loose, CONSTRAINT k PRIMARY KEY (a),"
+        " CONSTRAINT f FOREIGN KEY (c) REFERENCES p); CREATE UNIQUE INDEX u ON p (b COLLATE loose)",
+    )
+    assert (found.findings, found.notes) == ((), ("Constraints that only the load will check: f, k, u",))
+
+
+def test_postgresqls_own_collations_are_exact(examined: Examined) -> None:
+    found = examined(
+        "CREATE TABLE t (a TEXT, b TEXT); INSERT INTO t VALUES ('a', 'x'), ('A', 'x')",
+        'CREATE TABLE t (a text COLLATE "C" PRIMARY KEY, b text); CREATE UNIQUE INDEX u ON t (b COLLATE "POSIX")',
+    )
+    assert (one(found).column, found.notes) == ("b", ())
+
+
+def test_rows_of_nulls_and_values_of_megabytes_are_taken(examined: Examined) -> None:
+    types = "int int, f double precision, n numeric(5,2), b boolean, t text, u uuid, z timestamptz(3), j jsonb, y bytea"
+    names = [each.split()[0] for each in types.split(", ")]
+    found = examined(
+        f"CREATE TABLE t (k INTEGER PRIMARY KEY, {', '.join(names)});"
+        "INSERT INTO t (k) VALUES (1), (2);"
+        "INSERT INTO t (k, t, y, j)"
+        " SELECT 3, hex(v), v, json_quote(hex(v)) FROM (SELECT zeroblob(5000000) AS v)",
+        f"CREATE TABLE t (k int PRIMARY KEY, {types})",
+    )
+    assert (found.ready, found.rows) == (True, {"t": 3})
+
+
 PARENTS = "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1), (2);"
 
 

@@ -106,6 +106,16 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], dict[str, list[str]]]] = {
         {},
         {"column_without_source": ["users.phone"]},
     ),
+    "nothing carried": (
+        "CREATE TABLE users (a TEXT)",
+        "CREATE TABLE users (b text)",
+        {
+            "renames": {},
+            "left_behind": {"columns": {"users": {"a": "Nobody reads it"}}},
+            **columns(b={"when_absent": "target_default"}),
+        },
+        {"nothing_carried": ["users"]},
+    ),
     "unfillable column": (
         SQLITE,
         POSTGRESQL.replace("NOT NULL,", "NOT NULL, phone text NOT NULL, fax text NOT NULL,"),

@@ -14,9 +14,10 @@ from ansible_collections.contralock.database.plugins.module_utils.check_expressi
 from tests.throwaway_cluster import Cluster
 
 TABLE = """
+    CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
     CREATE TYPE mood AS ENUM ('sad', 'Ok', 'happy');
     CREATE TABLE t (i int, j bigint, n numeric(5,2), s text, v varchar(9), m mood, b boolean, "from" text,
-                    f double precision, w numeric, c text COLLATE "und-x-icu", CONSTRAINT tested {})
+                    f double precision, w numeric, c text COLLATE loose, k text COLLATE "C", CONSTRAINT tested {})
 """
 ROWS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "i": (pa.int32(), [0, 1, -1, 5, None, 100, 7]),
@@ -26,6 +27,7 @@ ROWS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "v": (pa.string(), ["a", "b", None, "", "ä", "a", "c"]),
     "m": (pa.string(), ["sad", "Ok", "happy", None, "sad", "Ok", "happy"]),
     "b": (pa.bool_(), [True, False, None, True, False, True, False]),
+    "k": (pa.string(), ["x", "X", None, "", "ä", "a", "c"]),
     "from": (pa.string(), ["x", "y", None, "x", "y", "x", "y"]),
 }
 
@@ -56,6 +58,7 @@ DECIDED = [
     "v IN ('a', 'b')",
     "v = 'a'",
     "v = s",
+    "k = 'x'",
     "m IN ('sad', 'Ok')",
     "m <> 'Ok'",
     "i IN (1, 5, 7)",

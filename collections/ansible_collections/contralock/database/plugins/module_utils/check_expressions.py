@@ -40,6 +40,9 @@ _TEXTS = ("text", "varchar")
 _TYPES_OF_NUMBERS = ("smallint", "integer", "bigint", "numeric")
 _TYPES_OF_TEXTS = ("text", "character varying")
 _KEYWORDS = ("AND", "OR", "NOT", "IS", "NULL", "ANY", "ARRAY")
+#: A collation of one's own may call two different texts equal. PostgreSQL's own ones never do; under an empty
+#: search_path only they are spelled without a schema.
+QUALIFIED_COLLATION = re.compile(r"""(?:"(?:[^"]|"")+"|\w+)\.""")
 #: What an Arrow decimal of 128 bits holds.
 _MOST_DIGITS = 38
 
@@ -203,8 +206,7 @@ class _Parser:
         self._seen.append(name)
         if column.type_name in _WHOLE:
             return _Node("number", lambda values: values[name])
-        # Another collation may call two different texts equal.
-        plain_text = column.type_name in _TEXTS and not column.collation
+        plain_text = column.type_name in _TEXTS and not QUALIFIED_COLLATION.match(column.collation)
         if plain_text or f"{column.type_schema}.{column.type_name}" in self._enums:
             return _Node("text", lambda values: values[name])
         if column.type_name == "bool":

@@ -6,6 +6,7 @@ by its own rules (1 = 1.0, NOCASE columns). Uniqueness that needs PostgreSQL its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Catalog, Constraint, Index
-from .check_expressions import Check, parse_check
+from .check_expressions import QUALIFIED_COLLATION, Check, parse_check
 from .finding_cells import SHOWN_KEYS, Finding, joined_key
 from .plan import ColumnPlan, Plan, TablePlan
 from .source_reader import quote_identifier
@@ -26,6 +27,7 @@ _CHECK_MEND = "Correct the value in the application, or change the constraint in
 _ORPHAN_MEND = "Mend or delete these rows in the application, or bring back the row that they refer to"
 #: The column that numbers the rows of an Arrow table here; a NUL is in no column's name.
 _ROW = "\0row"
+_OWN_COLLATION = re.compile(f" COLLATE {QUALIFIED_COLLATION.pattern}")
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class RowExaminer:
             each.kind == "foreign key"
             and self._has(each.table, each.columns)
             and self._has(str(each.referenced_table), each.referenced_columns)
+            and _exact_columns(self._plan.catalog, each.table).issuperset(each.columns)
         )
 
     def _parsed_checks(self) -> Iterator[_Broken]:
@@ -237,10 +240,18 @@ def _uniques(catalog: Catalog) -> Iterator[_Unique]:
 
 def _plain_columns(index: Index, catalog: Catalog) -> tuple[str, ...]:
     """Return the columns of an index that is about all rows and whole values; otherwise nothing."""
-    names = {column.name for column in catalog.columns_of(index.table)}
+    names = _exact_columns(catalog, index.table)
     spelled = {name: name for name in names} | {quote_identifier(name): name for name in names}
-    plain = not index.partial and " COLLATE " not in index.text and all(each in spelled for each in index.columns)
+    plain = (
+        not index.partial and not _OWN_COLLATION.search(index.text) and all(each in spelled for each in index.columns)
+    )
     return tuple(spelled[each] for each in index.columns) if plain else ()
+
+
+def _exact_columns(catalog: Catalog, table: str) -> set[str]:
+    """Return the columns in which only equal values are equal; a collation of one's own may see that otherwise."""
+    columns = catalog.columns_of(table)
+    return {each.name for each in columns if not QUALIFIED_COLLATION.match(each.collation)}
 
 
 def _comparable(arrow_type: pa.DataType) -> pa.DataType:

@@ -206,6 +206,8 @@ class _Pair:
         columns = {column.name: column for column in self.catalog.columns_of(self.target)}
         sources = self._sources(columns)
         planned = [self._column(sources[name], column) for name, column in columns.items() if name in sources]
+        if not planned:
+            self.problems.add(Problem.NOTHING_CARRIED, self.target)
         key = primary_key(self.catalog, self.target)
         self._check_key([columns[name] for name in key], sources)
         left_behind = self.mapping.columns_left_behind.get(self.target, {})

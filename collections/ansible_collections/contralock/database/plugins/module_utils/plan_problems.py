@@ -29,6 +29,10 @@ class Problem(Enum):
         "columns of the target that the source does not have",
         "name their source in the mapping, or say when_absent: target_default there",
     )
+    NOTHING_CARRIED = (
+        "tables of which no column would be carried",
+        "leave the whole table behind with a reason (left_behind.tables), and remove it from the schema",
+    )
     UNFILLABLE = (
         "columns of the target that are NOT NULL, and have neither a source nor a DEFAULT",
         "give them a DEFAULT, allow NULL, or name their source in the mapping",
