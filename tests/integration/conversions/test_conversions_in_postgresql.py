@@ -34,7 +34,7 @@ class Target:
     """A database with one table per case: ``place`` orders the rows, ``value`` has the case's type."""
 
     connection: psycopg.Connection[tuple[object, ...]]
-    conninfo: str
+    reader: adbc.Connection
     columns: Sequence[Column]
 
     def load(self, table: TypeTable, texts: Sequence[str | None]) -> None:
@@ -46,7 +46,7 @@ class Target:
                 copy.write_row((place, text))
 
     def read(self, table: TypeTable) -> pa.Array:
-        with adbc.connect(self.conninfo) as connection, connection.cursor() as cursor:
+        with self.reader.cursor() as cursor:
             cursor.execute(f'SELECT value FROM "{table_name(table)}" ORDER BY place')
             found = cursor.fetch_arrow_table().column(0).combine_chunks()
         return found.storage if isinstance(found, pa.ExtensionArray) else found
@@ -73,7 +73,8 @@ def target(cluster: Cluster) -> Iterator[Target]:
                 )
             create = sql.SQL("CREATE TABLE {} (place integer, value {})")
             connection.execute(create.format(sql.Identifier(table_name(table)), sql.SQL(table.sql_type)))
-        yield Target(connection, database.conninfo, snapshot(connection).columns)
+        with adbc.connect(database.conninfo, autocommit=True) as reader:
+            yield Target(connection, reader, snapshot(connection).columns)
 
 
 tables = pytest.mark.parametrize("table", TABLES, ids=IDS)

@@ -87,6 +87,8 @@ def test_a_decimal_that_sqlite_cannot_hold_is_not_rounded_on_its_way_back() -> N
     back = found.back(exact)
     assert [back.python(row) for row in range(3)] == ["12345678901234567890.1234567890", 0.1, 2**63 - 1]
     assert found.fits(back).to_pylist() == [False, True, True]
+    beyond = found.back(pa.array(["9223372036854775808.0000000000"], pa.string()))
+    assert beyond.python(0) == "9223372036854775808.0000000000"
 
 
 def test_a_refusal_names_the_first_row_of_its_reason() -> None:

@@ -48,7 +48,10 @@ OTHERS: tuple[Value, ...] = (None, 5, 1.5, b" X ", BAD)
 
 CASES: list[tuple[Rule, dict[str, Value]]] = [
     (EmptyTextAsNull(), {"": None, " ": " ", "a": "a"}),
-    (Trim(), {" a\t": "a", "\ufeff\u00a0b\u2028": "b", "c d": "c d", "  ": "", "\r\n": "", "": ""}),
+    (
+        Trim(),
+        {" a\t": "a", "\ufeffb": "b", "b\u2028": "b", "\u00a0b\ufeff": "b", "c d": "c d", "  ": "", "\r\n": "", "": ""},
+    ),
     (Trim(), {"\x1ce\x1f": "\x1ce\x1f", "\x85": "\x85", "\u00e9": "\u00e9"}),
     (Lower(), {"Ada@X.ORG": "ada@x.org", "ada": "ada", "\u00c9": "\u00e9", "\u0130": "i\u0307"}),
     (Lower(), {"\u039f\u03a3": "\u03bf\u03c2", "\u1e9e": "\u00df"}),

@@ -205,7 +205,8 @@ class NumericConversion(Conversion):
     def _exact(self, value: int | float) -> str:
         if not math.isfinite(value):
             raise UnfitError(NOT_FINITE)
-        number = Decimal(repr(value))
+        # JavaScript prints no fraction where there is none: 100, not 100.0.
+        number = Decimal(repr(value).removesuffix(".0"))
         if self._limits is not None:
             number = self._limited(number, *self._limits)
         text = format(number, "f")
