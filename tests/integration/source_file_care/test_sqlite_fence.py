@@ -125,7 +125,7 @@ def test_raised_and_lowered(templates: Path, tmp_path: Path, left: str) -> None:
     before = path.stat()
     fence = raise_fence(path, RUN, watch=0)
     moved = path.with_name(f"app.sqlite.before-{RUN}")
-    assert (fence.path, fence.moved_to, fence.state, fence.changed) == (path, moved, "raised", True)
+    assert (fence.path, fence.moved_to, fence.state, fence.changed) == (path, moved, "present", True)
     assert (fence.inode, fence.mode, fence.owner, fence.group) == (before.st_ino, "0640", "root", "root")
     assert (fence.bytes, fence.sha256) == (moved.stat().st_size, checksum(moved))
     assert path.is_dir()
@@ -137,7 +137,7 @@ def test_raised_and_lowered(templates: Path, tmp_path: Path, left: str) -> None:
     assert (again.changed, again.sha256, again.inode) == (False, fence.sha256, fence.inode)
 
     lowered = lower_fence(path, RUN, fence.sha256 or "")
-    assert (lowered.state, lowered.changed, lowered.sha256) == ("lowered", True, fence.sha256)
+    assert (lowered.state, lowered.changed, lowered.sha256) == ("absent", True, fence.sha256)
     assert [entry.name for entry in path.parent.iterdir()] == ["app.sqlite"]
     assert (path.stat().st_ino, checksum(path)) == (before.st_ino, fence.sha256)
     assert not lower_fence(path, RUN, fence.sha256 or "").changed
@@ -306,7 +306,7 @@ def test_what_is_in_the_way_is_refused(tmp_path: Path, own: str, moved: str, wor
         raise_fence(path, RUN, watch=0)
     if (own, moved) != ("file", "other"):
         with pytest.raises(MigrationError):
-            lower_fence(path, RUN)
+            lower_fence(path)
     assert tree(tmp_path) == before
 
 
@@ -335,6 +335,26 @@ def test_a_restored_file_beside_the_original_is_as_good_as_lowered(database: Pat
         connection.execute("INSERT INTO events (note) VALUES ('later')")
     with pytest.raises(MigrationError, match="their bytes differ"):
         lower_fence(database, RUN, fence.sha256 or "")
+
+
+def test_the_fence_itself_says_which_run_raised_it(database: Path) -> None:
+    """The way back is another run, and an original of an earlier one may still lie there."""
+    make_database(database.with_name("app.sqlite.before-z-later-name"))
+    fence = raise_fence(database, RUN, watch=0)
+    assert predict_fence(database, "", raised=False).moved_to == fence.moved_to
+    lowered = lower_fence(database)
+    assert (lowered.changed, lowered.moved_to) == (True, fence.moved_to)
+    assert checksum(database) == fence.sha256
+
+
+@pytest.mark.usefixtures("nobody_there")
+def test_a_half_raised_fence_is_found_too(database: Path) -> None:
+    calls = count_calls(lambda: predict_fence(database, RUN, raised=True))
+    assert calls == 0
+    kill_at(lambda: raise_fence(database, RUN, watch=0), 1, "after")
+    assert lower_fence(database).changed
+    assert [entry.name for entry in database.parent.iterdir()] == ["app.sqlite"]
+    assert not lower_fence(database).changed
 
 
 @pytest.mark.parametrize("run_id", ["", "../x", "a/b", ".hidden"])
@@ -439,12 +459,12 @@ def test_the_module_raises_and_lowers(database: Path) -> None:
     assert call("sqlite_fence", check=True, **wanted)["changed"]
     assert database.is_file()
     raised = call("sqlite_fence", **wanted)
-    assert (raised["changed"], raised["sha256"], raised["state"]) == (True, before, "raised")
+    assert (raised["changed"], raised["sha256"], raised["state"]) == (True, before, "present")
     assert raised["facts"]["moved_to"] == raised["moved_to"]
     assert not call("sqlite_fence", **wanted)["changed"]
     assert not call("sqlite_fence", check=True, **wanted)["changed"]
-    lowered = call("sqlite_fence", **wanted, state="lowered", expected_sha256=before)
-    assert (lowered["changed"], lowered["state"]) == (True, "lowered")
+    lowered = call("sqlite_fence", **wanted, state="absent", expected_sha256=before)
+    assert (lowered["changed"], lowered["state"]) == (True, "absent")
     assert checksum(database) == before
 
 

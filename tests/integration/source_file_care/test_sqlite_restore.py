@@ -16,7 +16,6 @@ from ansible_collections.contralock.database.plugins.module_utils.errors import 
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_backup import copy_stopped
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_fence import Fence, lower_fence, raise_fence
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_restore import (
-    Original,
     Ownership,
     Restoration,
     predict_restore,
@@ -41,7 +40,7 @@ def cut_over(directory: Path, journal_mode: str = "delete") -> tuple[Fence, Rest
     made = copy_stopped(fence.moved_to, directory / "run" / "source.sqlite", fence.sha256 or "")
     assert made.sha256 is not None
     ownership = Ownership(fence.owner, fence.group, fence.mode)
-    return fence, Restoration(made.path, made.sha256, path, ownership, Original(fence.moved_to))
+    return fence, Restoration(made.path, made.sha256, path, ownership, fence.moved_to)
 
 
 @pytest.mark.parametrize("journal_mode", ["delete", "wal"])
@@ -50,7 +49,7 @@ def test_the_restored_file_has_the_bytes_owner_and_mode(tmp_path: Path, journal_
     fence, wanted = cut_over(tmp_path, journal_mode)
     expected = content(fence.moved_to)
     os.setxattr(fence.moved_to, "user.note", b"kept")
-    wanted = replace(wanted, original=Original(fence.moved_to, keep))
+    wanted = replace(wanted, keep_original=keep)
     for ending in ("-wal", "-shm", "-journal"):  # SQLite in content() left some; these are somebody else's
         (tmp_path / "data" / f"app.sqlite{ending}").write_bytes(b"stale")
         (tmp_path / "data" / f"{fence.moved_to.name}{ending}").unlink(missing_ok=True)
@@ -70,6 +69,23 @@ def test_the_restored_file_has_the_bytes_owner_and_mode(tmp_path: Path, journal_
     assert not lower_fence(wanted.path, RUN, fence.sha256 or "").changed
 
 
+def test_owner_and_mode_are_the_original_s_unless_given(tmp_path: Path) -> None:
+    fence, wanted = cut_over(tmp_path)
+    restore_file(replace(wanted, ownership=Ownership(), original=None))
+    found = wanted.path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, NOBODY, 0o640)
+    assert not fence.moved_to.exists()
+
+
+def test_an_owner_that_nobody_knows_is_asked_for(tmp_path: Path) -> None:
+    fence, wanted = cut_over(tmp_path)
+    fence.moved_to.unlink()
+    for deed in (restore_file, predict_restore):
+        with pytest.raises(MigrationError, match="nobody knows whose"):
+            deed(replace(wanted, ownership=Ownership("root", "root")))
+    assert wanted.path.is_dir()
+
+
 def test_where_the_fence_is_gone_it_is_restored_all_the_same(tmp_path: Path) -> None:
     fence, wanted = cut_over(tmp_path)
     shutil.rmtree(wanted.path)
@@ -80,7 +96,7 @@ def test_where_the_fence_is_gone_it_is_restored_all_the_same(tmp_path: Path) -> 
 
 def test_forward_again_after_the_way_back(tmp_path: Path) -> None:
     fence, wanted = cut_over(tmp_path)
-    restore_file(wanted)
+    restore_file(replace(wanted, keep_original=True))
     second = raise_fence(wanted.path, "second", watch=0)
     assert second.sha256 == fence.sha256
     assert second.moved_to != fence.moved_to
@@ -159,7 +175,7 @@ def test_an_original_with_other_bytes_stays(tmp_path: Path) -> None:
     fence, wanted = cut_over(tmp_path)
     with fence.moved_to.open("ab") as file:
         file.write(b"later")
-    restored = restore_file(replace(wanted, original=Original(fence.moved_to, keep=False)))
+    restored = restore_file(wanted)
     assert restored.original == "different"
     assert fence.moved_to.exists()
 
@@ -194,13 +210,11 @@ def test_killed_anywhere_while_restoring(tmp_path: Path, swappable: bool) -> Non
         directory = tmp_path / name
         shutil.copytree(tmp_path / "template", directory)
         (directory / "data" / "app.sqlite-journal").write_bytes(b"stale")
-        moved = directory / "data" / f"app.sqlite.before-{RUN}"
         return Restoration(
             directory / "run" / "source.sqlite",
             expected,
             directory / "data" / "app.sqlite",
             Ownership("nobody", "nogroup", "0640"),
-            Original(moved, keep=False),
         )
 
     first = again("first")
@@ -235,12 +249,9 @@ def test_the_module_restores_once(tmp_path: Path) -> None:
         "backup": wanted.backup,
         "sha256": wanted.sha256,
         "path": wanted.path,
-        "owner": fence.owner,
-        "group": fence.group,
-        "mode": fence.mode,
-        "original": fence.moved_to,
-        "keep_original": False,
     }
+    tested = call("sqlite_restore", **arguments, state="tested")
+    assert (tested["changed"], tested["sha256"]) == (False, fence.sha256)
     assert call("sqlite_restore", check=True, **arguments)["changed"]
     assert wanted.path.is_dir()
     done = call("sqlite_restore", **arguments)

@@ -67,7 +67,7 @@ class Fence:
     Attributes:
         path: The file's own name, symbolic links followed.
         moved_to: Where it is while the fence stands.
-        state: ``raised`` or ``lowered``.
+        state: ``present`` when the fence stands, else ``absent``.
         changed: Whether this call changed anything.
         bytes: The file's size.
         inode: Its number: the same before, behind and after the fence.
@@ -125,19 +125,20 @@ def raise_fence(path: Path, run_id: str, patience: float = PATIENCE_SECONDS, wat
     return replace(facts, sha256=sha256, journal_mode=journal_mode)
 
 
-def lower_fence(path: Path, run_id: str, expected_sha256: str = "") -> Fence:
+def lower_fence(path: Path, run_id: str = "", expected_sha256: str = "") -> Fence:
     """Put the file back under its own name; from wherever raising or lowering was killed.
 
     Args:
         path: The file's own name.
-        run_id: As the fence was raised with.
+        run_id: As the fence was raised with. Empty when it is not known: what the fence itself says counts then, and
+            the latest file that was moved aside.
         expected_sha256: The checksum that was taken when it was raised; the file is put back only with these bytes.
             Empty when it was never noted.
 
     Raises:
         MigrationError: The file was changed behind the fence; or the two names hold something else.
     """
-    path, moved = names(path, run_id)
+    path, moved = names(path, run_id) if run_id else found_names(path)
     action = _action(_LOWERING, path, moved)
     sha256 = None
     with refused_politely(f"cannot put {path} back"):
@@ -163,7 +164,7 @@ def predict_fence(path: Path, run_id: str, raised: bool) -> Fence:
     Raises:
         MigrationError: The two names hold something that is in the way, or the file has another name.
     """
-    path, moved = names(path, run_id)
+    path, moved = names(path, run_id) if run_id or raised else found_names(path)
     action = _action(_RAISING if raised else _LOWERING, path, moved)
     if action == "raise":
         _assert_one_name(path)
@@ -180,6 +181,21 @@ def names(path: Path, run_id: str) -> tuple[Path, Path]:
         raise MigrationError(f"{run_id!r} is no id of a run", "Use letters, digits, dots, hyphens and underscores")
     real = path.resolve()
     return real, real.with_name(f"{real.name}.before-{run_id}")
+
+
+def found_names(path: Path) -> tuple[Path, Path]:
+    """Return the file's own name, and the one that a fence moved it to: as the fence says, or the latest there is."""
+    real = path.resolve()
+    with refused_politely(f"cannot look at {real}"):
+        latest = max(_moved_aside(real), default=real.with_name(f"{real.name}.before-"))
+        readme = real / README
+        said = readme.read_text(encoding="utf-8").splitlines() if kind_of(real) == "fence" and readme.exists() else []
+    named = [moved for moved in _moved_aside(real) if str(moved) in said]
+    return real, named[0] if named else latest
+
+
+def _moved_aside(path: Path) -> list[Path]:
+    return [other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.before-")]
 
 
 def kind_of(path: Path) -> Kind:
@@ -205,7 +221,8 @@ def make_fence(directory: Path, moved: Path, path: Path | None = None) -> None:
     """
     directory.mkdir(mode=0o755, exist_ok=True)
     (directory / README).write_text(
-        f"The SQLite file {path or directory} is being moved to PostgreSQL. It lies in\n{moved}.\n"
+        # found_names() looks for the name in a line of its own.
+        f"The SQLite file {path or directory} is being moved to PostgreSQL. It lies in\n{moved}\n"
         "This directory keeps a forgotten process from making a new, empty database under the file's name.\n"
         "Leave both to the migration: its cut-over goes on, and its way back puts the file back.\n",
         encoding="utf-8",
@@ -235,7 +252,7 @@ def put_in_place(file: Path, fence: Path) -> None:
 def _action(table: Mapping[tuple[Kind, Kind], str], path: Path, moved: Path) -> str:
     with refused_politely(f"cannot look at {path}"):
         kinds = kind_of(path), kind_of(moved)
-        others = sorted(other.name for other in path.parent.glob(f"{path.name}.before-*") if other != moved)
+        others = sorted(other.name for other in _moved_aside(path) if other != moved)
     if kinds in table:
         return table[kinds]
     elsewhere = f"; another run left {', '.join(others)}" if others else ""
@@ -371,7 +388,7 @@ def _facts(path: Path, moved: Path, changed: bool, raised: bool) -> Fence:
     return Fence(
         path=path,
         moved_to=moved,
-        state="raised" if raised else "lowered",
+        state="present" if raised else "absent",
         changed=changed,
         bytes=found.st_size,
         inode=found.st_ino,

@@ -11,8 +11,9 @@ import contextlib
 import grp
 import os
 import pwd
+import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .durable_files import assert_room, copy_synced, move, refused_politely, sha256_of, sync_directory
@@ -20,29 +21,16 @@ from .errors import MigrationError
 from .file_holders import assert_no_holders
 from .source_file import SIDE_FILES, Progress
 from .sqlite_backup import assert_checksum, find_backup
-from .sqlite_fence import kind_of, put_in_place, remove_fence
+from .sqlite_fence import found_names, kind_of, put_in_place, remove_fence
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """Whose the restored file is: names or numbers as text, and the permissions as ``0640``."""
+    """Whose the restored file is: names or numbers as text, and the permissions as ``0640``; empty: the original's."""
 
-    owner: str
-    group: str
-    mode: str
-
-
-@dataclass(frozen=True)
-class Original:
-    """The file as it was moved aside before, if it still is there.
-
-    Attributes:
-        path: Where it lies.
-        keep: Whether it stays. One with the restored file's bytes says nothing new; one with others always stays.
-    """
-
-    path: Path
-    keep: bool = True
+    owner: str = ""
+    group: str = ""
+    mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,15 +42,17 @@ class Restoration:
         sha256: Its checksum, as noted then.
         path: The file's own name.
         ownership: What the file had.
-        original: The file that was moved aside, if it is known. Its extended attributes (access lists, labels) are
-            taken over.
+        original: The file as it was moved aside; None for the one that the fence names, or the latest. Its extended
+            attributes (access lists, labels) are taken over.
+        keep_original: Whether it stays when its bytes are the backup's. One with others always stays.
     """
 
     backup: Path
     sha256: str
     path: Path
-    ownership: Ownership
-    original: Original | None = None
+    ownership: Ownership = field(default_factory=Ownership)
+    original: Path | None = None
+    keep_original: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,19 +89,20 @@ def restore_file(wanted: Restoration, progress: Progress | None = None) -> Resto
         MigrationError: The backup is missing or was changed; another file stands there; somebody has the original
             open; there is no room. The backup and the original are as they were.
     """
-    path = wanted.path.resolve()
+    path, original = _whereabouts(wanted)
     part = path.with_name(f"{path.name}.restored.part")
     with refused_politely(f"cannot restore {path}"):
         size = _assert_backup(wanted)
         changed = not _is_restored(path, wanted.sha256)
         if changed:
-            _assert_unused(path, wanted.original)
+            assert_no_holders(original)
+            wanted = replace(wanted, ownership=_ownership(wanted.ownership, original), original=original)
             assert_room(path.parent, size, f"the restored {path.name}")
             _write_part(wanted, part, progress)
             _remove_side_files(path)
             (put_in_place if kind_of(path) == "fence" else move)(part, path)
         changed = _remove_left_over(part) or changed
-        said, removed = _see_to(wanted.original, wanted.sha256)
+        said, removed = _see_to(original, wanted.sha256, wanted.keep_original)
         sync_directory(path.parent)
     return Restored(path, changed or removed, size, wanted.sha256, said)
 
@@ -122,11 +113,12 @@ def predict_restore(wanted: Restoration) -> Restored:
     Raises:
         MigrationError: As ``restore_file``, before anything is written; who has the file open is not asked.
     """
-    path = wanted.path.resolve()
+    path, original = _whereabouts(wanted)
     with refused_politely(f"cannot restore {path}"):
         size = _assert_backup(wanted)
         changed = not _is_restored(path, wanted.sha256)
         if changed:
+            _ownership(wanted.ownership, original)
             assert_room(path.parent, size, f"the restored {path.name}")
     return Restored(path, changed, size, wanted.sha256, "unknown")
 
@@ -154,11 +146,30 @@ def _is_restored(path: Path, expected_sha256: str) -> bool:
     )
 
 
-def _assert_unused(path: Path, original: Original | None) -> None:
-    if original is not None:
-        assert_no_holders(original.path)
+def _whereabouts(wanted: Restoration) -> tuple[Path, Path]:
+    """The file's own name, symbolic links followed, and where the original is or would be."""
+    path = wanted.path.resolve()
     if not path.parent.is_dir():
         raise MigrationError(f"there is no directory {path.parent}", "Make it with the owner and mode that it had")
+    found, original = found_names(path)
+    return found, wanted.original or original
+
+
+def _ownership(given: Ownership, original: Path) -> Ownership:
+    """Complete what is given by what the original has."""
+    if kind_of(original) == "file":
+        found = original.stat()
+        return Ownership(
+            given.owner or str(found.st_uid),
+            given.group or str(found.st_gid),
+            given.mode or f"{stat.S_IMODE(found.st_mode):04o}",
+        )
+    if not (given.owner and given.group and given.mode):
+        raise MigrationError(
+            f"nobody knows whose the restored file is: {original} is not there",
+            "Give the owner, group and mode that the file had; the run's journal has them, at the step fence",
+        )
+    return given
 
 
 def _write_part(wanted: Restoration, part: Path, progress: Progress | None) -> None:
@@ -178,16 +189,16 @@ def _remove_side_files(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def _dress(part: Path, ownership: Ownership, original: Original | None) -> None:
+def _dress(part: Path, ownership: Ownership, original: Path | None) -> None:
     """Give the copy what the file had, before it gets its name."""
     owner = _number("account", ownership.owner, lambda name: pwd.getpwnam(name).pw_uid)
     group = _number("group", ownership.group, lambda name: grp.getgrnam(name).gr_gid)
     os.chown(part, owner, group)
-    if original is not None and kind_of(original.path) == "file":
-        for name in os.listxattr(original.path):
+    if original is not None and kind_of(original) == "file":
+        for name in os.listxattr(original):
             # Some belong to the filesystem and cannot be set; what access depends on can.
             with contextlib.suppress(OSError):
-                os.setxattr(part, name, os.getxattr(original.path, name))
+                os.setxattr(part, name, os.getxattr(original, name))
     part.chmod(int(ownership.mode, 8))
     with part.open("rb") as file:
         os.fsync(file.fileno())
@@ -215,13 +226,13 @@ def _remove_left_over(part: Path) -> bool:
     return True
 
 
-def _see_to(original: Original | None, expected_sha256: str) -> tuple[str, bool]:
+def _see_to(original: Path, expected_sha256: str, keep: bool) -> tuple[str, bool]:
     """Keep or remove the original; say which, and whether it was removed now."""
-    if original is None or kind_of(original.path) != "file":
+    if kind_of(original) != "file":
         return "absent", False
-    if sha256_of(original.path) != expected_sha256:
+    if sha256_of(original) != expected_sha256:
         return "different", False
-    if original.keep:
+    if keep:
         return "kept", False
-    original.path.unlink()
+    original.unlink()
     return "removed", True

@@ -49,15 +49,8 @@ options:
     description: Seconds that copying may take altogether with O(method=running).
     type: int
     default: 300
-  run:
-    description: Run directory; with it the module is a step of that run, with lock, sign of life, progress and journal.
-    type: path
-  step:
-    description: The step of O(run) that the journal notes.
-    type: str
-  lease:
-    description: The token that opening O(run) returned.
-    type: str
+extends_documentation_fragment:
+  - contralock.database.run
 attributes:
   check_mode:
     description: Says whether a backup would be made, and refuses when there is no room or no such file.

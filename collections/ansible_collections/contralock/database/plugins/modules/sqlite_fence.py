@@ -9,12 +9,12 @@ module: sqlite_fence
 short_description: Keeps every process away from a SQLite file, and lets them back
 version_added: 0.1.0
 description:
-  - With O(state=raised) the file of a stopped application is moved aside, to C(<name>.before-<run id>) in the same
+  - With O(state=present) the file of a stopped application is moved aside, to C(<name>.before-<run id>) in the same
     directory, and a directory takes its place. So a forgotten process can neither write the file nor make a new, empty
     one.
   - Before that nobody may have the file open, SQLite's exclusive lock is taken, what is left in a write-ahead log or a
     rollback journal is finished, and the locked file has to stand still. After it nobody may have slipped in.
-  - With O(state=lowered) the file is put back, with its bytes, owner and mode. Both go on from wherever an earlier run
+  - With O(state=absent) the file is put back, with its bytes, owner and mode. Both go on from wherever an earlier run
     was killed. The names are swapped in one step where the filesystem can do it (ext4, XFS, Btrfs, tmpfs, overlayfs).
   - It needs root, and no process is ever ended.
 author:
@@ -25,16 +25,19 @@ options:
     type: path
     required: true
   run_id:
-    description: The run's id; it becomes part of the name that the file is moved to.
+    description:
+      - The run's id; it becomes part of the name that the file is moved to. Without it, the last part of O(run).
+      - With O(state=absent), the id of the run that raised the fence; without it the fence itself says, or the latest
+        file that was moved aside counts.
     type: str
-    required: true
+    default: ""
   state:
     description: Whether the fence is to stand.
     type: str
-    choices: [raised, lowered]
-    default: raised
+    choices: [present, absent]
+    default: present
   expected_sha256:
-    description: With O(state=lowered), the checksum noted when the fence was raised; only such a file is put back.
+    description: With O(state=absent), the checksum noted when the fence was raised; only such a file is put back.
     type: str
     default: ""
   patience:
@@ -45,15 +48,8 @@ options:
     description: Seconds for which the locked file has to stand still.
     type: float
     default: 0.5
-  run:
-    description: Run directory; with it the module is a step of that run, with lock, sign of life and journal.
-    type: path
-  step:
-    description: The step of O(run) that the journal notes.
-    type: str
-  lease:
-    description: The token that opening O(run) returned.
-    type: str
+extends_documentation_fragment:
+  - contralock.database.run
 attributes:
   check_mode:
     description:
@@ -69,14 +65,15 @@ EXAMPLES = r"""
 - name: Close the SQLite file to every process
   contralock.database.sqlite_fence:
     path: /srv/contralock/data/contralock.sqlite
-    run_id: 20260101T020000Z-cut_over-1f3a
+    run: /var/lib/contralock-migration/20260101T020000Z-cut_over-1f3a
+    step: fence
   register: fence
 
 - name: Open it again
   contralock.database.sqlite_fence:
     path: /srv/contralock/data/contralock.sqlite
     run_id: 20260101T020000Z-cut_over-1f3a
-    state: lowered
+    state: absent
     expected_sha256: "{{ fence.sha256 }}"
 """
 
@@ -148,8 +145,8 @@ from ansible_collections.contralock.database.plugins.module_utils.sqlite_fence i
 
 ARGUMENTS: Mapping[str, Any] = {
     "path": {"type": "path", "required": True},
-    "run_id": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["raised", "lowered"], "default": "raised"},
+    "run_id": {"type": "str", "default": ""},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "expected_sha256": {"type": "str", "default": ""},
     "patience": {"type": "float", "default": 5.0},
     "watch": {"type": "float", "default": 0.5},
@@ -159,7 +156,9 @@ ARGUMENTS: Mapping[str, Any] = {
 
 def set_fence(module: AnsibleModule) -> Mapping[str, object]:
     options = module.params
-    path, run_id, raised = Path(options["path"]), options["run_id"], options["state"] == "raised"
+    path, raised = Path(options["path"]), options["state"] == "present"
+    # The run that takes a fence away is another than the one that raised it.
+    run_id = options["run_id"] or (Path(options["run"] or "").name if raised else "")
     if module.check_mode:
         fence = predict_fence(path, run_id, raised)
     elif raised:

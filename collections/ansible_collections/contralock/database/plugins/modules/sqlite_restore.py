@@ -30,36 +30,35 @@ options:
     type: path
     required: true
   owner:
-    description: The file's owner, by name or number.
+    description: The file's owner, by name or number; without it the one of O(original).
     type: str
-    required: true
+    default: ""
   group:
-    description: The file's group, by name or number.
+    description: The file's group, by name or number; without it the one of O(original).
     type: str
-    required: true
+    default: ""
   mode:
-    description: The file's permissions, in octal digits.
+    description: The file's permissions, in octal digits; without it those of O(original).
     type: str
-    required: true
+    default: ""
   original:
     description:
-      - Where the fence moved the file to. If it is there, nobody may have it open, and its extended attributes (access
-        lists, labels) are taken over.
+      - Where the fence moved the file to; without it, where the fence says, or the latest file that was moved aside.
+      - If it is there, nobody may have it open, and its extended attributes (access lists, labels) are taken over.
     type: path
   keep_original:
-    description:
-      - Whether O(original) stays. One with other bytes than the backup always stays.
+    description: Whether O(original) stays when its bytes are those of O(backup). One with others always stays.
     type: bool
-    default: true
-  run:
-    description: Run directory; with it the module is a step of that run, with lock, sign of life, progress and journal.
-    type: path
-  step:
-    description: The step of O(run) that the journal notes.
+    default: false
+  state:
+    description:
+      - V(present) puts the backup back.
+      - V(tested) checks it, and whether it could be put back, and changes nothing.
     type: str
-  lease:
-    description: The token that opening O(run) returned.
-    type: str
+    choices: [present, tested]
+    default: present
+extends_documentation_fragment:
+  - contralock.database.run
 attributes:
   check_mode:
     description: Checks the backup, and says whether it would be put in place.
@@ -74,12 +73,9 @@ EXAMPLES = r"""
   contralock.database.sqlite_restore:
     backup: "{{ run.directory }}/source.sqlite"
     sha256: "{{ back_up.sha256 }}"
-    path: "{{ fence.path }}"
-    owner: "{{ fence.owner }}"
-    group: "{{ fence.group }}"
-    mode: "{{ fence.mode }}"
-    original: "{{ fence.moved_to }}"
-    keep_original: false
+    path: /srv/contralock/data/contralock.sqlite
+    run: "{{ run.directory }}"
+    step: restore
 """
 
 RETURN = r"""
@@ -98,7 +94,7 @@ sha256:
 original:
   description:
     - What became of O(original), that is V(kept), V(removed), V(absent), or V(different) when its bytes are others and
-      it was kept for that; V(unknown) in check mode.
+      it was kept for that; V(unknown) where nothing was changed.
   returned: success
   type: str
 facts:
@@ -121,24 +117,24 @@ from ansible_collections.contralock.database.plugins.module_utils.durable_files 
 from ansible_collections.contralock.database.plugins.module_utils.edge import run_module
 from ansible_collections.contralock.database.plugins.module_utils.run_step import Progress
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_restore import (
-    Original,
     Ownership,
     Restoration,
     predict_restore,
     restore_file,
 )
 
-TEXT = {"type": "str", "required": True}
+FROM_ORIGINAL = {"type": "str", "default": ""}
 PATH = {"type": "path", "required": True}
 ARGUMENTS: Mapping[str, Any] = {
     "backup": PATH,
-    "sha256": TEXT,
+    "sha256": {"type": "str", "required": True},
     "path": PATH,
-    "owner": TEXT,
-    "group": TEXT,
-    "mode": TEXT,
+    "owner": FROM_ORIGINAL,
+    "group": FROM_ORIGINAL,
+    "mode": FROM_ORIGINAL,
     "original": {"type": "path"},
-    "keep_original": {"type": "bool", "default": True},
+    "keep_original": {"type": "bool", "default": False},
+    "state": {"type": "str", "choices": ["present", "tested"], "default": "present"},
     "run": {"type": "path"},
 }
 
@@ -149,17 +145,18 @@ def restore(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
     def report(what: str, done: int, total: int) -> None:
         progress(percent_line(what, done, total))
 
-    moved = options["original"]
     wanted = Restoration(
         backup=Path(options["backup"]),
         sha256=options["sha256"],
         path=Path(options["path"]),
         ownership=Ownership(options["owner"], options["group"], options["mode"]),
-        original=Original(Path(moved), options["keep_original"]) if moved else None,
+        original=Path(options["original"]) if options["original"] else None,
+        keep_original=options["keep_original"],
     )
-    restored = predict_restore(wanted) if module.check_mode else restore_file(wanted, report)
+    tested = options["state"] == "tested"
+    restored = predict_restore(wanted) if module.check_mode or tested else restore_file(wanted, report)
     facts = {**asdict(restored), "path": str(restored.path)}
-    changed = facts.pop("changed")
+    changed = facts.pop("changed") and not tested
     # Ansible would add its own facts about a "path".
     shown = {"file" if name == "path" else name: value for name, value in facts.items()}
     return {"changed": changed, **shown, "facts": facts}
