@@ -53,7 +53,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description:
-      - Says what would be moved, and refuses what is in the way. Who has the file open is not asked: the application
+      - Says what would be moved, and refuses what is in the way. Who has the file open is not asked, as the application
         may well be running during a check.
     support: full
   diff_mode:
