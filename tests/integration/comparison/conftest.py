@@ -17,7 +17,10 @@ from ansible_collections.contralock.database.plugins.module_utils.sample_source 
 )
 
 from tests.integration.comparison.loaded_target import CONTRALOCK, Pair, contralock_mapping, run_files
+from tests.integration.schema.test_connection import server
 from tests.throwaway_cluster import Cluster, Database
+
+__all__ = ["server"]
 
 ROWS = 600
 

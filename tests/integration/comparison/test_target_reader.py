@@ -12,6 +12,7 @@ from ansible_collections.contralock.database.plugins.module_utils.errors import 
 from ansible_collections.contralock.database.plugins.module_utils.target_reader import open_target, select_columns
 from psycopg import sql
 
+from tests.integration.schema.test_connection import SECRET, Server
 from tests.throwaway_cluster import Database
 
 NAME = "contralock test"
@@ -138,6 +139,24 @@ def test_refusals_are_sentences(database: Database) -> None:
             pass
         assert words in str(caught.value)
         assert "s3cret" not in str(caught.value)
+
+
+def test_tls_is_verified_by_this_driver_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver brings a libpq of its own: it gets the same parameters, and a password file."""
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    with open_target(server.conninfo(), NAME) as target:
+        seen = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        ((encrypted, version),) = target.read(seen, "pg_stat_ssl")
+    assert (encrypted.to_pylist(), version.to_pylist()) == ([True], ["TLSv1.3"])
+    for changes, words in (
+        ({"host": "127.0.0.1"}, "does not match host name"),
+        ({"sslrootcert": str(server.other_authority)}, "certificate verify failed"),
+        ({"passfile": "/nowhere/pgpass"}, "no password supplied"),
+    ):
+        with pytest.raises(MigrationError) as caught, open_target(server.conninfo(**changes), NAME):
+            pass
+        assert words in str(caught.value)
+        assert SECRET not in str(caught.value)
 
 
 def test_a_lost_connection_is_told(database: Database) -> None:
