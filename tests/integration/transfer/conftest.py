@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
+import contextlib
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
+from ansible_collections.contralock.database.plugins.module_utils.plan import make_plan
+from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.sample_source import Form, Order, write_source
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
+from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 from psycopg import sql
 
-from tests.integration.profile.contralock_target import UPS, run_change
+from tests.integration.profile.contralock_target import PROFILE, UPS, run_change
 from tests.integration.transfer.transfer_server import (
     APPLICATION,
     OWNER,
+    ROWS,
     SECRET,
     Server,
     Target,
@@ -58,12 +67,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def target(server: Server) -> Iterator[Target]:
     """A fresh copy of the database with the profile's schema."""
-    name = f"target_{secrets.token_hex(4)}"
-    with psycopg.connect(server.cluster.conninfo(), autocommit=True) as administrator:
-        administrator.execute(f"CREATE DATABASE {name} TEMPLATE model OWNER {OWNER} STRATEGY file_copy")
-        administrator.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
-        yield Target(name, server.conninfo(dbname=name), server.cluster.conninfo(name), server)
-        administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with server.database() as fresh:
+        yield fresh
 
 
 @pytest.fixture
@@ -79,3 +84,34 @@ def scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="transfer-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source as the deployed application writes it."""
+    return write_source(Order(tmp_path_factory.mktemp("source") / "app.sqlite", ROWS, 1, Form.DEPLOYED)).order.path
+
+
+@pytest.fixture(scope="session")
+def rows_file(server: Server, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample's rows as SQL for an administrator, so that a test need not wait for a loader."""
+    folder = tmp_path_factory.mktemp("rows")
+    with server.database() as filled, connect(filled.conninfo, "test of the transfer") as connection:
+        transfer(planned(connection, sample, filled, folder / "scratch", folder / "record"))
+        dump = ["pg_dump", "--data-only", "--disable-triggers", "--no-owner", f"--file={folder / 'rows.sql'}"]
+        subprocess.run([*dump, filled.administrator], check=True)
+    return folder / "rows.sql"
+
+
+@pytest.fixture
+def order(sample: Path, target: Target, owner: Connection, scratch: Path, tmp_path: Path) -> Transfer:
+    """The sample into the target by the profile's plan; the source is a copy, to plant faults in."""
+    copy = tmp_path / "source.sqlite"
+    shutil.copy(sample, copy)
+    return planned(owner, copy, target, scratch, tmp_path / "target_before.json")
+
+
+def planned(owner: Connection, source: Path, target: Target, scratch: Path, record: Path) -> Transfer:
+    with contextlib.closing(open_source(source)) as opened:
+        plan = make_plan(load_profile(PROFILE).mapping, read_schema(opened), snapshot(owner))
+    return Transfer(source, target.conninfo, plan, scratch, record, "test")

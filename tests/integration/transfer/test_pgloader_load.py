@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sqlite3
 import threading
 import time
@@ -26,7 +24,7 @@ from ansible_collections.contralock.database.plugins.module_utils.stunnel import
 )
 
 from tests.integration.profile.contralock_target import COLUMNS
-from tests.integration.transfer.transfer_server import OWNER, SECRET, Target
+from tests.integration.transfer.transfer_server import OWNER, SECRET, Target, fake_pgloader
 
 KEY = "00000000-0000-4000-8000-000000000001"
 USER = {"id": KEY, "email": "a@example.org", "password": "x", "first_name": "A", "last_name": "B", "role": "client"}
@@ -213,16 +211,6 @@ def test_a_missing_column_is_a_failure(loader: Loader) -> None:
         loader.load({"users": [{**USER, "nowhere": "1"}]})
 
 
-def fake(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put another pgloader before the real one, which `$REAL` names."""
-    real = shutil.which("pgloader")
-    program = folder / "bin" / "pgloader"
-    program.parent.mkdir(exist_ok=True)
-    program.write_text(f"#!/bin/sh\nREAL={real}\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-
-
 @pytest.mark.parametrize(
     ("script", "limit", "words"),
     [
@@ -236,7 +224,7 @@ def fake(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pgloader_that_misbehaves(
     loader: Loader, monkeypatch: pytest.MonkeyPatch, script: str, limit: float, words: str
 ) -> None:
-    fake(loader.folder, script, monkeypatch)
+    fake_pgloader(loader.folder, script, monkeypatch)
     begun = time.monotonic()
     with pytest.raises(MigrationError, match=words):
         loader.load({"users": [USER]}, time_limit=limit)
@@ -246,11 +234,11 @@ def test_a_pgloader_that_misbehaves(
 
 def test_another_version_is_refused(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert assert_version() in pgloader.TESTED_VERSIONS
-    fake(scratch, "echo 'pgloader version \"3.7.1\"'", monkeypatch)
+    fake_pgloader(scratch, "echo 'pgloader version \"3.7.1\"'", monkeypatch)
     with pytest.raises(MigrationError, match=r"version 3.7.1.*rehearse with this one"):
         assert_version()
     assert assert_version(["3.7.1"]) == "3.7.1"
-    fake(scratch, "exit 1", monkeypatch)
+    fake_pgloader(scratch, "exit 1", monkeypatch)
     with pytest.raises(MigrationError, match="version unknown"):
         assert_version()
 

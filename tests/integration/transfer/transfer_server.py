@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
+import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.throwaway_cluster import Cluster
@@ -15,6 +22,7 @@ OWNER = "contralock_owner"
 APPLICATION = "contralock_app"
 #: Signs that break URIs, password files and shells.
 SECRET = "s3cret: P@55\\word/#'\"$%"
+ROWS = 300
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 
 
@@ -39,6 +47,16 @@ class Server:
         }
         return make_conninfo(**{**parameters, **changes})
 
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Target]:
+        """Make a fresh copy of the database with the profile's schema, and drop it at the end."""
+        name = f"target_{secrets.token_hex(4)}"
+        with psycopg.connect(self.cluster.conninfo(), autocommit=True) as administrator:
+            administrator.execute(f"CREATE DATABASE {name} TEMPLATE model OWNER {OWNER} STRATEGY file_copy")
+            administrator.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+            yield Target(name, self.conninfo(dbname=name), self.cluster.conninfo(name), self)
+            administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
 
 @dataclass(frozen=True)
 class Target:
@@ -61,3 +79,14 @@ def certificate(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
     command = ["openssl", "req", "-x509", *CURVE, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(file)]
     subprocess.run([*command, *options], check=True, capture_output=True)
     return key, file
+
+
+def fake_pgloader(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put another pgloader before the real one, which `$REAL` names; it says the real one's version."""
+    real = shutil.which("pgloader")
+    program = folder / "bin" / "pgloader"
+    program.parent.mkdir(exist_ok=True)
+    asked = '[ "$1" = --version ] && exec "$REAL" --version' if "version" not in script else ""
+    program.write_text(f"#!/bin/sh\nREAL={real}\n{asked}\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")

@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .left_over import MARKER
+
 #: How long a program may take to end after SIGTERM.
 PATIENCE_SECONDS = 5.0
 
@@ -26,7 +28,7 @@ def write_private(file: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def child_process(
-    command: Sequence[str], environment: Mapping[str, str], output: Path
+    command: Sequence[str], environment: Mapping[str, str], output: Path, descriptors: Sequence[int] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program for the length of the block; it is ended afterwards, its children included.
 
@@ -36,8 +38,9 @@ def child_process(
 
     Args:
         command: The program and its arguments; everybody on the host can read them.
-        environment: All of the program's environment; nothing is inherited.
+        environment: All of the program's environment; nothing is inherited, but the mark by which a run knows its own.
         output: File for its standard output and standard error; made anew, 0600.
+        descriptors: What it keeps open, besides.
 
     Raises:
         OSError: It cannot be started, or the file cannot be made.
@@ -46,10 +49,11 @@ def child_process(
     try:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],
-            env=dict(environment),
+            env={**environment, **{name: os.environ[name] for name in (MARKER,) if name in os.environ}},
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
+            pass_fds=descriptors,
             process_group=0,
             umask=0o077,
         )

@@ -8,6 +8,7 @@ its grammar (src/parsers/command-db-uri.lisp, command-utils.lisp, parse-pgpass.l
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import re
@@ -194,12 +195,10 @@ def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[
     output, rejects = load.directory / "pgloader.out", load.directory / "rejects"
     write_private(command, load_text(load, tunnel, endpoint.dbname))
     arguments = ["--root-dir", str(rejects), "--logfile", str(log), "--summary", str(summary), str(command)]
-    password_file = _write_password(endpoint, home)
-    try:
-        with child_process([PROGRAM, *arguments], _environment(endpoint, home, password_file), output) as process:
+    with _password(endpoint) as descriptor:
+        environment = _environment(endpoint, home, descriptor)
+        with child_process([PROGRAM, *arguments], environment, output, (descriptor,)) as process:
             ended = _watch(process, load.time_limit, tick)
-    finally:
-        password_file.unlink(missing_ok=True)
     lines = [*_lines(output), *_lines(log)]
     faults = list(dict.fromkeys(find_faults(lines)))
     if not ended:
@@ -213,23 +212,27 @@ def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[
     return read_summary(summary, load.tables)
 
 
-def _environment(endpoint: Endpoint, home: Path, password_file: Path) -> dict[str, str]:
+def _environment(endpoint: Endpoint, home: Path, password: int) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LC_ALL": "C.UTF-8",
         "HOME": str(home),
         "TMPDIR": str(home),
-        "PGPASSFILE": str(password_file),
+        "PGPASSFILE": f"/proc/self/fd/{password}",
         "PGUSER": endpoint.user,
     }
 
 
-def _write_password(endpoint: Endpoint, home: Path) -> Path:
-    """Write a password file (0600) that says no more than the password: it lives as long as pgloader does."""
-    file = home / ".pgpass"
-    escaped = (endpoint.password or "").replace("\\", "\\\\").replace(":", "\\:")
-    write_private(file, f"*:*:*:*:{escaped}\n" if escaped else "")
-    return file
+@contextlib.contextmanager
+def _password(endpoint: Endpoint) -> Iterator[int]:
+    """Make a password file in memory (memfd_create(2)): whoever kills us, no disk ever had it."""
+    descriptor = os.memfd_create("pgpass")
+    try:
+        escaped = (endpoint.password or "").replace("\\", "\\\\").replace(":", "\\:")
+        os.write(descriptor, f"*:*:*:*:{escaped}\n".encode("ascii") if escaped else b"")
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _watch(process: subprocess.Popen[bytes], time_limit: float, tick: Callable[[], None]) -> bool:

@@ -1,0 +1,168 @@
+"""A private copy of the source that says everything in PostgreSQL's words, so that a loader has nothing to decide.
+
+Its tables and columns have the target's names; every column is declared TEXT, so that SQLite changes nothing; each cell
+is NULL or a text that PostgreSQL's input function turns into exactly the planned value. It holds what is carried and
+nothing else. Each batch goes through the guard that ``examine`` uses: what was found an hour ago is not what is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .errors import MigrationError
+from .finding_rows import RowExaminer
+from .findings import Finding, RuleCount, TableExaminer, raise_findings
+from .plan import Plan, TablePlan
+from .source_reader import quote_identifier, read_table
+
+#: Called with the target's table, the rows so far and all rows there are, both over all tables.
+Counted = Callable[[str, int, int], None]
+
+#: A crash costs the copy, which is made anew, so nothing is written twice or waited for. Large pages are fewer.
+_PRAGMAS = ("page_size = 65536", "journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE")
+
+
+@dataclass(frozen=True)
+class PreparedTable:
+    """What was written of one table: rows, bytes of all its texts in UTF-8, bytes of its largest row, seconds."""
+
+    rows: int
+    bytes: int
+    largest_row_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The prepared copy.
+
+    Attributes:
+        path: The file, 0600.
+        tables: Target table to what was written of it; all tables of the plan, empty ones included.
+        rule_counts: What the profile's rules changed.
+        seconds: How long it took.
+    """
+
+    path: Path
+    tables: Mapping[str, PreparedTable]
+    rule_counts: tuple[RuleCount, ...]
+    seconds: float
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Target table to the number of its rows."""
+        return {name: table.rows for name, table in self.tables.items()}
+
+    @property
+    def largest_row_bytes(self) -> int:
+        """Bytes of the largest row of all."""
+        return max((table.largest_row_bytes for table in self.tables.values()), default=0)
+
+
+def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Counted | None = None) -> Prepared:
+    """Write the prepared copy, unless something does not fit.
+
+    Args:
+        source: From ``open_source``; read in one transaction.
+        plan: What goes where.
+        path: The file to make; it must not exist, and is gone again when this fails.
+        counted: Told after each batch.
+
+    Raises:
+        MigrationError: Something of the source does not fit, in the words of ``findings``; or there is no room.
+    """
+    begun = time.monotonic()
+    total = sum(table.source.rows or 0 for table in plan.tables)
+    writer = _Writer(plan, counted or (lambda *_: None), total)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with _no_room_told(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            for pragma in _PRAGMAS:
+                copy.execute(f"PRAGMA {pragma}")
+            copy.execute("BEGIN")
+            with _one_view(source):
+                for table in plan.tables:
+                    writer.write(source, copy, table)
+            raise_findings((*writer.findings, *writer.across.findings()))
+            copy.execute("COMMIT")
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return Prepared(path, writer.tables, tuple(writer.rule_counts), time.monotonic() - begun)
+
+
+class _Writer:
+    """Writes one table after the other; after the first finding it only looks for more."""
+
+    def __init__(self, plan: Plan, counted: Counted, total: int) -> None:
+        self.findings: list[Finding] = []
+        self.rule_counts: list[RuleCount] = []
+        self.tables: dict[str, PreparedTable] = {}
+        self.across = RowExaminer(plan)
+        self._plan = plan
+        self._counted = counted
+        self._total = total
+        self._rows = 0
+
+    def write(self, source: sqlite3.Connection, copy: sqlite3.Connection, table: TablePlan) -> None:
+        begun = time.monotonic()
+        names = [quote_identifier(column.target.name) for column in table.columns]
+        copy.execute(f"CREATE TABLE {quote_identifier(table.target)} ({', '.join(f'{name} TEXT' for name in names)})")
+        insert = f"INSERT INTO {quote_identifier(table.target)} VALUES ({', '.join('?' * len(names))})"
+        examiner = TableExaminer(table, self._plan.key_otherwise, self.across.references_of(table.target))
+        size = largest = 0
+        for batch in read_table(source, table.source.name, table.source_columns):
+            values = examiner.add(batch)
+            self.across.add(table, values)
+            if not (self.findings or examiner.findings):
+                texts = [column.conversion.render(each) for column, each in zip(table.columns, values, strict=True)]
+                copy.executemany(insert, zip(*(each.to_pylist() for each in texts), strict=True))
+                of_rows = _row_bytes(texts)
+                size += pc.sum(of_rows).as_py()
+                largest = max(largest, pc.max(of_rows).as_py())
+            self._rows += len(values[0])
+            self._counted(table.target, self._rows, max(self._total, self._rows))
+        self.findings += examiner.findings
+        self.rule_counts += examiner.rule_counts
+        self.tables[table.target] = PreparedTable(examiner.rows, size, largest, time.monotonic() - begun)
+
+
+def _row_bytes(texts: list[pa.LargeStringArray]) -> pa.Int64Array:
+    """Return the bytes of each row."""
+    total = pa.repeat(0, len(texts[0])).cast(pa.int64())
+    for each in texts:
+        total = pc.add(total, pc.fill_null(pc.binary_length(each), 0).cast(pa.int64()))
+    return total
+
+
+@contextlib.contextmanager
+def _one_view(source: sqlite3.Connection) -> Iterator[None]:
+    """Let all tables be read as they were at one moment, unless the caller's transaction sees to it."""
+    if source.in_transaction:
+        yield
+        return
+    source.execute("BEGIN")
+    try:
+        yield
+    finally:
+        source.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def _no_room_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise MigrationError(
+            f"the prepared copy {path} cannot be written: {error}",
+            "Make room on its filesystem, or choose another scratch directory",
+        ) from None

@@ -1,0 +1,253 @@
+"""The target as it stood before a load: kept in a file, and brought back after whatever happened.
+
+A load goes into the final tables, and pgloader drops their foreign keys for the time being. So what stood there before
+is written down before the first row, and anybody who has that file can end the load's sessions, empty the tables and
+put keys, indexes and constraints back, even when the process that loaded was killed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from .catalog import SPELLING, Catalog, Column, Constraint, EnumType, Index, OtherObject, Table, difference, snapshot
+from .connection import Connection, connect, set_locally
+from .errors import MigrationError
+from .journal import write_whole
+from .target_state import LOCK_WAIT_MILLISECONDS, empty_tables, end_backends, row_counts, target_fingerprint
+
+APPLICATION_NAME = "contralock restore_target"
+LOADING, LOADED = "loading", "loaded"
+
+#: What a Catalog consists of, by its field.
+_KINDS: Mapping[str, type[Any]] = {
+    "tables": Table,
+    "columns": Column,
+    "constraints": Constraint,
+    "indexes": Index,
+    "enums": EnumType,
+    "others": OtherObject,
+}
+#: Foreign keys rest on the other constraints: they go first and come last.
+_FOREIGN_KEY = "foreign key"
+# Autovacuum has no role. What kind of backend another role's is, a role without further rights cannot see.
+_OTHER_SESSIONS = """
+SELECT DISTINCT usename::text FROM pg_stat_activity
+ WHERE datname = current_database() AND usename <> current_user ORDER BY 1"""
+
+
+@dataclass(frozen=True)
+class TargetRecord:
+    """What a load found, and whose rows the target holds since.
+
+    Attributes:
+        tables: The tables that are loaded.
+        application_name: How the load's sessions show themselves.
+        catalog: The schema before the load.
+        state: ``loading``, or ``loaded`` once counted and compared.
+        fingerprints: Table to fingerprint right after the load; empty before.
+    """
+
+    tables: tuple[str, ...]
+    application_name: str
+    catalog: Catalog = field(repr=False)
+    state: str = LOADING
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, file: Path) -> None:
+        """Write it whole or not at all, and through to the disk.
+
+        Raises:
+            MigrationError: It cannot be written.
+        """
+        write_whole(file, json.dumps({"version": 1, **asdict(self)}) + "\n")
+
+    @classmethod
+    def read(cls, file: Path) -> TargetRecord | None:
+        """Return what was written; None when nothing was.
+
+        Raises:
+            MigrationError: The file is no such record.
+        """
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            catalog = content["catalog"]
+            kinds = {name: tuple(kind(**each) for each in catalog[name]) for name, kind in _KINDS.items()}
+            return cls(
+                tables=tuple(content["tables"]),
+                application_name=content["application_name"],
+                catalog=Catalog(schema=catalog["schema"], owner=catalog["owner"], **kinds),
+                state=content["state"],
+                fingerprints=content["fingerprints"],
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise MigrationError(
+                f"{file} is no record of a target ({type(error).__name__})",
+                "Take the schema back and apply it again (apply_schema.py), then remove the file",
+            ) from None
+
+    def loaded(self, fingerprints: Mapping[str, str]) -> TargetRecord:
+        """Return the record of the finished load."""
+        return replace(self, state=LOADED, fingerprints=dict(fingerprints))
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What bringing the target back took.
+
+    Attributes:
+        sessions: How many of the load's sessions were still there.
+        rows: Table to the rows that were taken out; tables without any are left out.
+        objects: What was put back or taken away of the schema, as ``catalog.difference`` words it.
+    """
+
+    sessions: int
+    rows: Mapping[str, int]
+    objects: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything had to be done."""
+        return bool(self.sessions or self.rows or self.objects)
+
+
+def restore_target(target: str, record: TargetRecord, *, discard: bool = False) -> Restored:
+    """Leave the target empty and whole, as it was before the load. Done twice, the second time changes nothing.
+
+    Args:
+        target: libpq connection string of the owner.
+        record: What stood there before.
+        discard: Empty the tables even when the load was finished and rows have changed since, or others are connected.
+
+    Raises:
+        MigrationError: The rows are not the load's alone, a session holds a table, the schema is not what it was and
+            cannot be made so, or the server does not answer.
+    """
+    with connect(target, APPLICATION_NAME) as connection:
+        try:
+            sessions = end_backends(connection, record.application_name)
+            rows = _rows(connection, record)
+            if rows and record.state == LOADED and not discard:
+                _refuse_foreign_rows(connection, record)
+            return Restored(sessions, rows, _restore(connection, record, empty=bool(rows)))
+        except psycopg.Error as error:
+            words = " ".join(str(error).split())
+            raise MigrationError(
+                f"the target could not be emptied and made whole: {words}",
+                "Run again when the server is up; until then the target may hold a part of the rows",
+            ) from None
+
+
+def _rows(connection: Connection, record: TargetRecord) -> dict[str, int]:
+    there = {table.name for table in snapshot(connection, record.catalog.schema).tables}
+    counts = row_counts(connection, record.catalog.schema, [table for table in record.tables if table in there])
+    return {table: rows for table, rows in counts.items() if rows}
+
+
+def _refuse_foreign_rows(connection: Connection, record: TargetRecord) -> None:
+    others = [str(role) for (role,) in connection.execute(_OTHER_SESSIONS)]
+    now = target_fingerprint(connection, record.catalog.schema, record.tables)
+    changed = [table for table in record.tables if now[table] != record.fingerprints.get(table)]
+    if changed:
+        raise MigrationError(
+            f"rows have changed in the target since they were loaded ({', '.join(changed)}): they would be lost",
+            "Compare the databases first; say discard when these rows may go",
+        )
+    if others:
+        raise MigrationError(
+            f"other roles are connected to the target ({', '.join(others)}): what they write now would be lost",
+            "Stop the application and end these sessions first; say discard when their rows may go",
+        )
+
+
+def _restore(connection: Connection, record: TargetRecord, *, empty: bool) -> tuple[str, ...]:
+    before = record.catalog
+    found = difference(before.description, snapshot(connection, before.schema).description)
+    if not (found or empty):
+        return ()
+    with connection.transaction():
+        settings = {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"}
+        set_locally(connection, {**SPELLING, **settings})
+        there = snapshot(connection, before.schema)
+        if empty:
+            known = {table.name for table in there.tables}
+            empty_tables(connection, before.schema, [table for table in record.tables if table in known])
+        for statement in _repairs(before, there):
+            connection.execute(statement)
+    if left := difference(before.description, snapshot(connection, before.schema).description):
+        raise MigrationError(
+            f"the target's schema is not what it was before the load: {'; '.join(left[:5])}",
+            "Take the schema back and apply it again (apply_schema.py --state reverted, then without)",
+            {"differences": left},
+        )
+    return tuple(found)
+
+
+def _repairs(before: Catalog, now: Catalog) -> Iterator[sql.Composed]:
+    """Yield what turns the one schema into the other, as far as a load could have changed it."""
+    wanted, found = before.description, now.description
+
+    def gone(each: Constraint | Index) -> bool:
+        return found.get(each.object) != wanted[each.object]
+
+    def unwanted(each: Constraint | Index) -> bool:
+        return wanted.get(each.object) != found[each.object]
+
+    for constraint in _foreign_keys_first(each for each in now.constraints if unwanted(each)):
+        name, table = sql.Identifier(constraint.name), sql.Identifier(constraint.schema, constraint.table)
+        yield sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, name)
+    for index in now.indexes:
+        if unwanted(index) and not _of_constraint(index, now):
+            yield sql.SQL("DROP INDEX {}").format(sql.Identifier(index.schema, index.name))
+    yield from _column_repairs(before, now)
+    missing = [each for each in before.constraints if gone(each)]
+    yield from (_add(each) for each in missing if each.kind != _FOREIGN_KEY)
+    for index in before.indexes:
+        if gone(index) and not _of_constraint(index, before):
+            yield _written(index.text)
+    yield from (_add(each) for each in missing if each.kind == _FOREIGN_KEY)
+
+
+def _add(constraint: Constraint) -> sql.Composed:
+    name, table = sql.Identifier(constraint.name), sql.Identifier(constraint.schema, constraint.table)
+    return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(table, name, _written(constraint.text))
+
+
+def _written(text: str) -> sql.Composed:
+    """Take a text as SQL that PostgreSQL itself has written."""
+    return sql.Composed([sql.SQL(text)])
+
+
+def _foreign_keys_first(constraints: Iterator[Constraint]) -> Sequence[Constraint]:
+    return sorted(constraints, key=lambda each: each.kind != _FOREIGN_KEY)
+
+
+def _of_constraint(index: Index, catalog: Catalog) -> bool:
+    """Tell whether the index comes and goes with a constraint, whose name it then has."""
+    return any(
+        (each.table, each.name) == (index.table, index.name) and each.kind in ("primary key", "unique", "exclusion")
+        for each in catalog.constraints
+    )
+
+
+def _column_repairs(before: Catalog, now: Catalog) -> Iterator[sql.Composed]:
+    there = {each.object: each for each in now.columns}
+    for column in before.columns:
+        found = there.get(column.object)
+        if found is None or found.generated or column.generated:
+            continue
+        alter = sql.SQL("ALTER TABLE {} ALTER COLUMN {} {}")
+        table, name = sql.Identifier(column.schema, column.table), sql.Identifier(column.name)
+        if found.not_null != column.not_null:
+            yield alter.format(table, name, sql.SQL("SET NOT NULL" if column.not_null else "DROP NOT NULL"))
+        if found.default != column.default:
+            text = "DROP DEFAULT" if column.default is None else f"SET DEFAULT {column.default}"
+            yield alter.format(table, name, _written(text))

@@ -1,0 +1,268 @@
+"""Everything is loaded, or the target is empty and whole."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils import pgloader
+from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
+from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
+
+from tests.integration.transfer.transfer_server import OWNER, ROWS, SECRET, Target, fake_pgloader
+
+USER = """INSERT INTO users (email, password, first_name, last_name, role)
+          VALUES ('x@example.org', 'x', 'A', 'B', 'client')"""
+
+
+def counts(order: Transfer, connection: Connection) -> dict[str, int]:
+    return row_counts(connection, "public", order.tables)
+
+
+def assert_empty_and_whole(order: Transfer, connection: Connection) -> None:
+    assert set(counts(order, connection).values()) == {0}
+    assert difference(order.plan.catalog.description, snapshot(connection).description) == []
+    assert list(order.scratch.iterdir()) == []
+
+
+def refused(order: Transfer, progress: Callable[[Any], None] | None = None) -> tuple[str, str]:
+    with pytest.raises(MigrationError) as refusal:
+        transfer(order, progress)
+    assert refusal.value.mend
+    assert SECRET not in f"{refusal.value}{refusal.value.details}"
+    return str(refusal.value), str(refusal.value.details)
+
+
+def plant(order: Transfer, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(order.source, isolation_level=None)) as source:
+        for statement in statements:
+            source.execute(statement)
+
+
+def test_all_rows_arrive_and_the_schema_stays(order: Transfer, owner: Connection) -> None:
+    said: list[dict[str, Any]] = []
+    report = transfer(order, lambda each: said.append(dict(each)))
+    assert report.rows == ROWS
+    assert counts(order, owner) == {name: table.rows for name, table in report.tables.items()}
+    assert difference(order.plan.catalog.description, snapshot(owner).description) == []
+    assert list(order.scratch.iterdir()) == []
+    assert all(table.bytes and table.load_seconds is not None for table in report.tables.values())
+    assert report.engine_version in pgloader.TESTED_VERSIONS
+    assert {(each.column, each.rule) for each in report.rule_counts} >= {("email", "lower")}
+    record = TargetRecord.read(order.record)
+    assert record
+    assert (record.state, set(record.fingerprints)) == (LOADED, set(order.tables))
+    assert record.catalog == order.plan.catalog
+    lines = [each["line"] for each in said]
+    assert "prepare: users, " in lines[0]
+    assert f"prepare: wallet_transactions, {ROWS:,} of {ROWS:,} rows" in lines
+    assert lines[-1] == "load: ANALYZE"
+    analyzed = owner.execute("SELECT count(*) FROM pg_class WHERE relname = 'users' AND reltuples > 0").fetchone()
+    assert analyzed == (1,)
+
+
+def test_the_load_is_told_while_it_runs(order: Transfer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pgloader, "TICK_SECONDS", 0.0)
+    said: list[dict[str, Any]] = []
+    transfer(order, lambda each: said.append(dict(each)))
+    loading = [each["rows"] for each in said if each["line"].startswith("load: ") and "rows" in each]
+    assert loading == sorted(loading)
+    assert {each["of_rows"] for each in said if "of_rows" in each} == {ROWS}
+
+
+def test_rows_of_others_are_refused_and_our_own_replaced(order: Transfer, owner: Connection) -> None:
+    owner.execute(USER)
+    message, _ = refused(order)
+    assert "holds rows that this run did not load (users 1)" in message
+    assert counts(order, owner)["users"] == 1
+    assert not order.record.exists()
+    report = transfer(replace(order, own_rows=True))
+    assert counts(order, owner)["users"] == report.tables["users"].rows
+
+
+def test_a_second_load_of_the_same_run_begins_anew(order: Transfer, owner: Connection) -> None:
+    transfer(order)
+    report = transfer(order)
+    assert report.restored_before
+    assert sum(report.restored_before.rows.values()) == ROWS
+    assert sum(counts(order, owner).values()) == ROWS
+
+
+def test_what_does_not_fit_is_told_before_anything_is_loaded(
+    order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(order, "UPDATE wallets SET balance = 'much' WHERE rowid = 1", f"UPDATE users SET role = '{SECRET[:6]}x'")
+    fake_pgloader(order.source.parent, f"touch {order.source}.ran", monkeypatch)
+    message, _ = refused(order)
+    assert "wallets.balance at" in message
+    assert "users.role at" in message
+    assert not order.source.with_suffix(".sqlite.ran").exists()
+    assert not order.record.exists()
+    assert_empty_and_whole(order, owner)
+
+
+def test_what_does_not_fit_between_rows_is_told_too(order: Transfer, owner: Connection) -> None:
+    plant(order, "UPDATE users SET email = 'Same@example.org ' WHERE rowid = 1")
+    plant(order, "UPDATE users SET email = 'same@example.org' WHERE rowid = 2")
+    assert "users.email" in refused(order)[0]
+    assert_empty_and_whole(order, owner)
+
+
+def test_a_changed_schema_is_refused(order: Transfer, owner: Connection) -> None:
+    owner.execute("ALTER TABLE users ADD nickname text")
+    assert "column public.users.nickname: new" in refused(order)[0]
+
+
+def test_a_table_outside_that_refers_to_one_inside_is_refused(order: Transfer, owner: Connection) -> None:
+    owner.execute("CREATE SCHEMA other; CREATE TABLE other.notes (u uuid REFERENCES users (id))")
+    assert "notes refers to users" in refused(order)[0]
+
+
+def test_a_row_that_only_the_server_can_refuse(order: Transfer, owner: Connection) -> None:
+    owner.execute("ALTER TABLE wallets ADD CONSTRAINT odd CHECK (md5(id::text) < '1')")
+    order = replace(order, plan=replace(order.plan, catalog=snapshot(owner)))
+    message, _ = refused(order)
+    assert 'Database error 23514: new row for relation "wallets" violates check constraint "odd"' in message
+    assert "CHECK constraint" in message
+    assert_empty_and_whole(order, owner)
+
+
+#: What a pgloader may leave behind that ends with exit code 0: SQL -> what the refusal names.
+LEFT_BEHIND = {
+    "DELETE FROM notifications WHERE id IN (SELECT id FROM notifications LIMIT 3)": "rows are missing: notifications",
+    "TRUNCATE audit_trails": "audit_trails 0 of ",
+    "INSERT INTO users (email, password, first_name, last_name, role) VALUES ('', '', '', '', 'client')": "users ",
+    "ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey": "public.wallets.wallets_user_id_fkey: missing",
+    "ALTER TABLE audit_trails DROP CONSTRAINT audit_trails_pkey": "audit_trails_pkey: missing",
+    "ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE": "users_pkey: missing",
+    "DROP INDEX idx_users_role": "index public.users.idx_users_role: missing",
+    "ALTER TABLE users ALTER email DROP NOT NULL": "column public.users.email: was",
+    "ALTER TABLE users ALTER status DROP DEFAULT": "column public.users.status: was",
+    "CREATE INDEX more ON users (first_name)": "index public.users.more: new",
+    "ALTER TABLE wallets DROP CONSTRAINT wallets_balance_check;"
+    " ALTER TABLE wallets ADD CONSTRAINT wallets_balance_check CHECK (balance > -100)": "wallets_balance_check: was",
+    "ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey; ALTER TABLE wallets ADD CONSTRAINT other_name"
+    " FOREIGN KEY (user_id) REFERENCES users (id)": "constraint public.wallets.other_name: new",
+}
+
+
+@pytest.fixture
+def loads_and_then(
+    order: Transfer, target: Target, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], None]:
+    """A pgloader that loads everything, runs some SQL as the owner, and ends with exit code 0."""
+
+    def install(sql: str) -> None:
+        file = order.source.with_name("then.sql")
+        file.write_text(f"SET ROLE {OWNER}; SET search_path TO public;\n{sql};\n")
+        psql = f'psql -qX -v ON_ERROR_STOP=1 -f {rows_file} -f {file} "{target.administrator}"'
+        fake_pgloader(order.source.parent, f"exec {psql}", monkeypatch)
+
+    return install
+
+
+@pytest.mark.parametrize(("left", "named"), LEFT_BEHIND.items(), ids=range(len(LEFT_BEHIND)))
+def test_a_pgloader_that_lies(
+    order: Transfer, owner: Connection, loads_and_then: Callable[[str], None], left: str, named: str
+) -> None:
+    loads_and_then(left)
+    message, details = refused(order)
+    assert "ended without a fault" in message
+    assert named in f"{message}{details}"
+    assert_empty_and_whole(order, owner)
+
+
+def test_the_schema_can_be_beyond_repair(
+    order: Transfer, owner: Connection, loads_and_then: Callable[[str], None]
+) -> None:
+    loads_and_then("ALTER TABLE users DROP COLUMN bio")
+    message, _ = refused(order)
+    assert "has left another schema: column public.users.bio: missing" in message
+    assert "The target is not empty and whole: the target's schema is not what it was before" in message
+    assert "apply_schema.py" in message
+    assert set(counts(order, owner).values()) == {0}
+
+
+@pytest.mark.parametrize("when", ["part", "all"])
+def test_a_pgloader_that_fails_after_rows(
+    order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    script = {"all": '"$REAL" "$@"; exit 4', "part": '"$REAL" "$@" & sleep 0.5; kill -9 $!; exit 4'}[when]
+    fake_pgloader(order.source.parent, script, monkeypatch)
+    assert "exit code 4" in refused(order)[0]
+    assert_empty_and_whole(order, owner)
+
+
+def test_a_pgloader_that_hangs(order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pgloader(order.source.parent, '"$REAL" "$@"; sleep 1000', monkeypatch)
+    assert "time limit" in refused(replace(order, time_limit=3))[0]
+    assert_empty_and_whole(order, owner)
+
+
+def test_an_interruption_takes_everything_back(
+    order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgloader, "TICK_SECONDS", 0.0)
+
+    def interrupt(said: dict[str, Any]) -> None:
+        if said["line"].startswith("load: ") and said.get("rows"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        transfer(order, interrupt)
+    assert_empty_and_whole(order, owner)
+
+
+def test_sessions_that_are_ended_on_the_server(
+    order: Transfer, target: Target, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgloader, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(pgloader, "LOOK_SECONDS", 0.02)
+    query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'contralock load test'"
+    ended: list[Any] = []
+    with psycopg.connect(target.administrator, autocommit=True) as administrator:
+        refused(replace(order, time_limit=5), lambda _: ended.extend(administrator.execute(query).fetchall()))
+    assert ended
+    assert_empty_and_whole(order, owner)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sslrootcert": "{other}"}, "Let sslrootcert name the authority"),
+        ({"host": "127.0.0.1"}, "Connect with a host name that the server's certificate carries"),
+        ({"passfile": "/dev/null"}, "Give libpq a password"),
+        ({"dbname": "nowhere"}, "Create the database"),
+    ],
+)
+def test_a_wrong_connection_has_its_mend(order: Transfer, target: Target, changes: dict[str, str], words: str) -> None:
+    given = {name: value.format(other=target.server.other_authority) for name, value in changes.items()}
+    assert words in refused(replace(order, target=target.server.conninfo(**{"dbname": target.name, **given})))[0]
+    assert not order.record.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"engine": "magic"}, "no engine 'magic'"),
+        ({"label": "a b"}, "no label"),
+        ({"accepted_versions": ("9.9",)}, "tested with 9.9"),
+    ],
+)
+def test_what_needs_no_server_to_be_refused(order: Transfer, changes: dict[str, Any], words: str) -> None:
+    assert words in refused(replace(order, **changes))[0]
+
+
+def test_a_scratch_directory_that_cannot_be(order: Transfer) -> None:
+    assert "short and plain" in refused(replace(order, scratch=order.scratch / ("x" * 100)))[0]
+    assert "cannot be made" in refused(replace(order, scratch=order.source))[0]
