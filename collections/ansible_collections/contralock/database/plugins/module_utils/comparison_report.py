@@ -193,11 +193,12 @@ def as_lines(comparison: Comparison) -> list[str]:
 
 def result(comparison: Comparison) -> str:
     """Return the result as one phrase without a full stop."""
-    compared = f"{comparison.cells:,} cells in {comparison.rows:,} rows of {len(comparison.tables)} tables"
+    tables = _number(len(comparison.tables), "table")
+    compared = f"{_number(comparison.cells, 'cell')} in {_number(comparison.rows, 'row')} of {tables}"
     if comparison.equal:
         return f"the same: {compared}, no difference"
-    faults = f", {len(comparison.catalog_faults):,} faults in the catalog" if comparison.catalog_faults else ""
-    return f"not the same: {compared}, {comparison.number:,} differences{faults}"
+    faults = f", {_number(len(comparison.catalog_faults), 'fault')} in the catalog" if comparison.catalog_faults else ""
+    return f"not the same: {compared}, {_number(comparison.number, 'difference')}{faults}"
 
 
 def raise_unless_equal(comparison: Comparison) -> None:
@@ -227,8 +228,13 @@ def _table_line(table: TableComparison, width: int) -> str:
 
 def _counted(table: TableComparison) -> Iterable[str]:
     if table.differing:
-        yield f"{table.differing:,} cells differ in {table.changed:,} rows"
+        verb = "differs" if table.differing == 1 else "differ"
+        yield f"{_number(table.differing, 'cell')} {verb} in {_number(table.changed, 'row')}"
     if table.missing:
-        yield f"{table.missing:,} rows missing in the target"
+        yield f"{_number(table.missing, 'row')} missing in the target"
     if table.extra:
-        yield f"{table.extra:,} rows only in the target"
+        yield f"{_number(table.extra, 'row')} only in the target"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
