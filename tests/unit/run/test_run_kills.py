@@ -17,6 +17,8 @@ from ansible_collections.contralock.database.plugins.module_utils.errors import 
 from ansible_collections.contralock.database.plugins.module_utils.left_over import (
     MARKER,
     end,
+    identity,
+    is_known_to_be_gone,
     lock_holders,
     marked,
     of_run,
@@ -243,6 +245,20 @@ def test_a_process_whose_number_was_given_away_is_left_alone(root):
         assert program.poll() is None
         assert end([now]) == [now]
         program.wait()
+
+
+def test_a_process_of_this_machine_is_known_to_be_gone_only_when_it_is():
+    with subprocess.Popen(["sleep", "600"]) as program:
+        wait_for(lambda: process(program.pid))
+        named = identity(program.pid)
+        assert not is_known_to_be_gone(named)
+        boot, namespace, pid, started = named.split()
+        assert is_known_to_be_gone(f"{boot} {namespace} {pid} {int(started) - 1}")
+        for elsewhere in (f"x{boot} {namespace} {pid} 1", f"{boot} pid:[1] {pid} 1", "", "x", "x y z"):
+            assert not is_known_to_be_gone(elsewhere)
+        program.kill()
+        program.wait()
+        assert is_known_to_be_gone(named)
 
 
 def test_of_many_that_open_at_once_one_is_let_in(runs, root):

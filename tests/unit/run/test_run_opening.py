@@ -19,6 +19,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_lock impor
 from ansible_collections.contralock.database.plugins.module_utils.run_opening import (
     Request,
     close_run,
+    leave_run,
     predict,
 )
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
@@ -232,6 +233,42 @@ def test_recording_without_a_name_finds_what_is_meant(runs, refusal):
     assert record_step(opened.run, "taken_back", "", {}, opened.lease) == []
     assert not opened.run.changed_anything()
     assert opened.run.current().name == "stop"
+
+
+def test_leaving_gives_the_lease_back_and_closes_what_changed_nothing(runs, root, refusal):
+    opened = runs.open()
+    record_step(opened.run, "begun", "preflight", {}, opened.lease)
+    leave_run(opened.run, opened.lease)
+    assert (opened.run.outcome(), read_lease(root)) == ("failed", None)
+    opened = runs.open(controller=OTHER)
+    runs.do(opened, up_to="stop")
+    leave_run(opened.run, opened.lease)
+    assert (opened.run.outcome(), read_lease(root)) == (None, None)
+    again = runs.open()
+    assert (again.run, again.resumed) == (opened.run, True)
+    assert "works on the run" in refusal(leave_run, opened.run, opened.lease)
+
+
+def test_a_way_back_knows_what_the_cut_over_has_done_to_the_application(runs):
+    forward = runs.open()
+    runs.do(forward, up_to="transfer")
+    back = runs.open("roll_back")
+    assert back.run.application() == ("stopped", True)
+    runs.do(back, up_to="prove")
+    close_run(back.run, back.lease)
+    assert back.run.application() == ("SQLite", True)
+    assert forward.run.application() == ("SQLite", True)
+    assert {one.state for name, one in forward.run.standings().items() if name in ("stop", "transfer")} == {
+        "taken_back"
+    }
+    second = runs.finish()
+    assert runs.open("roll_back").run.application() == second.application() == ("PostgreSQL", True)
+
+
+def test_a_controller_is_the_same_only_with_the_same_process(runs, refusal):
+    opened = runs.open(process="boot pid:[1] 7 100")
+    assert runs.open(process="boot pid:[1] 7 100").run == opened.run
+    assert "is under way" in refusal(runs.open, process="boot pid:[1] 7 200")
 
 
 def test_unknown_steps_and_verbs_are_refused(runs, refusal):

@@ -49,6 +49,25 @@ def process(pid: int) -> Process | None:
     return None if fields[0] in "ZX" else Process(pid, int(fields[19]), int(fields[1]), name)
 
 
+def identity(pid: int) -> str:
+    """Return what tells a process from every other one, also of another machine or container.
+
+    The machine's boot, the namespace that the process's number belongs to, the number, and when it was started.
+    """
+    boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    found = process(pid)
+    return f"{boot} {(PROC / 'self/ns/pid').readlink()} {pid} {found.started if found else 0}"
+
+
+def is_known_to_be_gone(named: str) -> bool:
+    """Return whether ``identity`` named a process of this machine and namespace that is there no more."""
+    boot, _, rest = named.partition(" ")
+    namespace, _, numbers = rest.partition(" ")
+    pid = numbers.partition(" ")[0]
+    here = identity(int(pid)) if pid.isdigit() else ""
+    return here.startswith(f"{boot} {namespace} {pid} ") and here != named
+
+
 def processes() -> list[Process]:
     """Return all processes of this host that can be seen."""
     found = (process(int(entry.name)) for entry in PROC.iterdir() if entry.name.isdigit())

@@ -122,8 +122,14 @@ class RunDirectory:
 
         It is not when a step that stops or starts it was begun and its end is not recorded.
         """
-        uses, certain = APPLICATION_BEFORE[self.verb], True
         found = self.standings()
+        uses, certain = APPLICATION_BEFORE[self.verb], True
+        if self.outcome() == "taken_back":
+            return uses, certain
+        taken_back = found["open"].facts.get("takes_back") if "open" in found else None
+        if taken_back and (self.root / str(taken_back) / JOURNAL).is_file():
+            # What an unfinished cut-over has done to it.
+            uses, certain = RunDirectory(self.root / str(taken_back)).application()
         for step in steps_of(self.verb):
             standing = found.get(step.name)
             # A stop that was taken back leaves the application where it was.

@@ -38,6 +38,7 @@ class Lease:
         seconds: How long the lease lasts beyond the last sign of life.
         opened: When it was opened.
         renewed: The last sign of life.
+        process: The controller's process as its own machine knows it; empty when it did not say.
     """
 
     run: str
@@ -47,6 +48,7 @@ class Lease:
     seconds: int
     opened: Moment
     renewed: Moment
+    process: str = ""
 
     def seconds_left(self, now: Moment) -> float:
         """Return how long the lease still lasts; 0 when it has ended."""

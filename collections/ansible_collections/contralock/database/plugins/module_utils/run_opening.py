@@ -13,7 +13,7 @@ from .journal import Moment, Record, append_record
 from .left_over import end, of_run
 from .run_directory import JOURNAL, Outcome, RunDirectory, create_run, runs_in
 from .run_lock import GATE, LEASE_SECONDS, LOCK, Lease, end_lease, locked, read_lease, write_lease
-from .run_step import require_lease
+from .run_step import require_lease, steps_meant
 from .steps import SPOKEN, Application, steps_of
 
 #: Opening ends left-over processes, which may take this long.
@@ -29,6 +29,7 @@ class Request:
         root: The directory of all runs; it has to exist.
         verb: ``cut_over``, ``roll_back`` or ``rehearse``.
         controller: Who opens it, as a person reads it.
+        process: The controller's process as its own machine knows it (``left_over.identity``); empty when unknown.
         take_over: The id of a living run whose controller is known to be dead; empty for none.
         lease_seconds: How long this controller counts as living without a sign.
         application: What the application's configuration says that it uses, when the caller has looked.
@@ -42,6 +43,12 @@ class Request:
     lease_seconds: int = LEASE_SECONDS
     application: Application | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    process: str = ""
+
+    def is_of(self, lease: Lease) -> bool:
+        """Return whether the lease is this controller's own."""
+        mine, theirs = (self.controller, self.process), (lease.controller, lease.process)
+        return mine == theirs
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ def refuse_living(request: Request) -> None:
         MigrationError: It does; with the run, who opened it, since when, its step, how long it lasts and what to do.
     """
     lease = read_lease(request.root)
-    if lease is None or lease.controller == request.controller or lease.run == request.take_over:
+    if lease is None or request.is_of(lease) or lease.run == request.take_over:
         return
     left = lease.seconds_left(Moment.now())
     run = RunDirectory(request.root.absolute() / lease.run)
@@ -161,7 +168,13 @@ def refuse_living(request: Request) -> None:
         f"the {SPOKEN[lease.verb]} {lease.run} is under way: {lease.controller} opened it {since:.0f} s ago, it is at "
         f"the step {step.name}, and without a further sign of life its lease ends in {left:.0f} s",
         f"Wait. If you know that controller to be dead, go on at once with -e migration_run_take_over={lease.run}",
-        {"run": lease.run, "verb": lease.verb, "controller": lease.controller, "seconds_left": round(left, 1)},
+        {
+            "run": lease.run,
+            "verb": lease.verb,
+            "controller": lease.controller,
+            "process": lease.process,
+            "seconds_left": round(left, 1),
+        },
     )
 
 
@@ -212,7 +225,9 @@ def _open_locked(request: Request, root: Path, ended: tuple[str, ...]) -> Opened
         run = create_run(root, request.verb, facts)
     now = Moment.now()
     token = secrets.token_hex(8)
-    write_lease(root, Lease(run.id, request.verb, request.controller, token, request.lease_seconds, now, now))
+    seconds = request.lease_seconds
+    lease = Lease(run.id, request.verb, request.controller, token, seconds, now, now, request.process)
+    write_lease(root, lease)
     return Opened(run, token, decision.run is not None, False, decision.takes_back, ended)
 
 
@@ -240,7 +255,7 @@ def close_run(
             ended_as = outcome or _outcome(run)
             _refuse_half_closed(run, ended_as)
             if run.verb == "roll_back" and ended_as == "done":
-                _close_taken_back(run)
+                _close_taken_back(run, report)
             _close(run, ended_as)
         report(run)
         lease = read_lease(run.root)
@@ -268,11 +283,28 @@ def _refuse_half_closed(run: RunDirectory, outcome: Outcome) -> None:
         )
 
 
-def _close_taken_back(way_back: RunDirectory) -> None:
+def _close_taken_back(way_back: RunDirectory, report: Callable[[RunDirectory], object]) -> None:
     """Close the cut-over that a way back has taken back, when it was never finished."""
     for run in runs_in(way_back.root, "cut_over"):
         if run.outcome() is None:
+            for name in steps_meant(run, "taken_back"):
+                run.record(name, "taken_back", {"by": way_back.id})
             _close(run, "taken_back", by=way_back.id)
+            report(run)
+
+
+def leave_run(run: RunDirectory, token: str) -> None:
+    """Give a run's lease back and leave the run as it stands; one that changed nothing is closed as failed.
+
+    Raises:
+        MigrationError: Another controller took the run over.
+    """
+    with locked(run.root / LOCK, LOCK_SECONDS, f"a verb of the run {run.id} is still at work"):
+        lease = require_lease(run, token)
+        if run.outcome() is None and not run.changed_anything():
+            _close(run, "failed")
+        if lease is not None and lease.run == run.id:
+            end_lease(run.root)
 
 
 def _close(run: RunDirectory, outcome: Outcome, **facts: str) -> None:

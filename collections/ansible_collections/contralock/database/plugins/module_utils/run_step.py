@@ -174,13 +174,18 @@ def record_step(run: RunDirectory, state: State, step: str, facts: Mapping[str, 
     with locked(run.root / LOCK, LOCK_WAIT_SECONDS, f"another verb of the run {run.id} is still at work"):
         if lease := require_lease(run, token):
             renew(run.root, lease.token)
-        names = [step] if step else _steps_meant(run, state)
+        names = [step] if step else steps_meant(run, state)
         for name in names:
             run.record(name, state, facts)
     return names
 
 
-def _steps_meant(run: RunDirectory, state: State) -> list[str]:
+def steps_meant(run: RunDirectory, state: State) -> list[str]:
+    """Return the steps that a record without a step's name is about.
+
+    Raises:
+        MigrationError: It is about none.
+    """
     found = run.standings()
     if state == "failed":
         return [name for name, standing in found.items() if standing.state == "begun"][-1:]

@@ -23,9 +23,11 @@ options:
       - V(opened) goes on with an unfinished run of the verb, or begins a new one, or finds that nothing is to be done.
       - V(begun), V(done), V(failed) and V(taken_back) record that about O(step).
       - V(closed) ends the run, writes C(report.json) and gives the lease back.
+      - V(left) gives the lease back and leaves the run as it stands, so that nobody waits for a controller that has
+        given up. A run that changed nothing is closed.
       - V(renewed) only shows that the controller lives. V(read) changes nothing.
     type: str
-    choices: [opened, begun, done, failed, taken_back, closed, renewed, read]
+    choices: [opened, begun, done, failed, taken_back, closed, left, renewed, read]
     required: true
   root:
     description: The directory of all runs. For O(state=opened), and for O(state=read) of the latest run.
@@ -59,6 +61,12 @@ options:
   controller:
     description: Who opens the run, for the one who is refused. The action plugin fills in user, host and process.
     type: str
+  process:
+    description:
+      - What tells the controller's process from all others. The action plugin fills it in, and takes a run over by
+        itself when its controller was a process of the same machine that is gone.
+    type: str
+    default: ""
   take_over:
     description: The id of a run whose controller is known to be dead, so that its lease need not be waited for.
     type: str
@@ -164,6 +172,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_lock impor
 from ansible_collections.contralock.database.plugins.module_utils.run_opening import (
     Request,
     close_run,
+    leave_run,
     open_run,
     predict,
 )
@@ -177,7 +186,7 @@ from ansible_collections.contralock.database.plugins.module_utils.steps import V
 
 JOURNALLED = ("begun", "done", "failed", "taken_back")
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["opened", *JOURNALLED, "closed", "renewed", "read"], "required": True},
+    "state": {"type": "str", "choices": ["opened", *JOURNALLED, "closed", "left", "renewed", "read"], "required": True},
     "root": {"type": "path", "default": "/var/lib/contralock-migration"},
     "verb": {"type": "str", "choices": list(VERBS)},
     "run": {"type": "path"},
@@ -186,6 +195,7 @@ ARGUMENTS = {
     "facts": {"type": "dict", "default": {}},
     "outcome": {"type": "str", "choices": ["done", "failed", "taken_back"]},
     "controller": {"type": "str"},
+    "process": {"type": "str", "default": ""},
     "take_over": {"type": "str", "default": ""},
     "lease_seconds": {"type": "int", "default": 120},
     "application": {"type": "str", "choices": ["SQLite", "PostgreSQL"]},
@@ -216,6 +226,7 @@ def open_one(module: AnsibleModule) -> Mapping[str, object]:
         given["lease_seconds"],
         given["application"],
         given["facts"],
+        given["process"],
     )
     if module.check_mode:
         decision = predict(request)
@@ -254,7 +265,12 @@ def show_life(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, objec
     return {"changed": False}
 
 
-DEEDS = {"closed": close, "renewed": show_life}
+def leave(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
+    leave_run(run, given["lease"] or "")
+    return {"changed": True}
+
+
+DEEDS = {"closed": close, "left": leave, "renewed": show_life}
 NOTHING: Mapping[str, object] = {
     "run": None,
     "run_id": None,
@@ -285,7 +301,7 @@ def standing(run: RunDirectory, *, with_report: bool) -> dict[str, object]:
 
 def main() -> None:
     needs: list[tuple[str, str, tuple[str, ...]]] = [("state", "opened", ("verb", "controller"))]
-    needs += [("state", state, ("run",)) for state in (*JOURNALLED, "closed", "renewed")]
+    needs += [("state", state, ("run",)) for state in (*JOURNALLED, "closed", "left", "renewed")]
     run_module(ARGUMENTS, keep_run, is_step=False, supports_check_mode=True, required_if=needs)
 
 
