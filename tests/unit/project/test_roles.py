@@ -10,7 +10,7 @@ import yaml
 PROJECT = Path(__file__).parents[3]
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir() if path.is_dir())
 # Asked by several roles under the plan's own name.
-SHARED = {"postgresql_managed"}
+SHARED = {"postgresql_managed", "rehearse_fraction"}
 
 
 def load(path: Path) -> dict:

@@ -1,0 +1,68 @@
+"""Kills the controller, and what it runs on the host, in the middle of one step: what a power cut does.
+
+CONTRALOCK_KILL_STEP names the step of the journal, CONTRALOCK_KILL_HOST the container in which its modules run; with
+CONTRALOCK_KILL_ONLY=controller they run on. The step is in its middle between the journal's `begun` and its `done`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: kill_at
+type: notification
+short_description: Kills the controller in the middle of a step
+description: For tests.
+"""
+
+STEP = os.environ.get("CONTRALOCK_KILL_STEP", "")
+HOST = os.environ.get("CONTRALOCK_KILL_HOST", "")
+LAST_RECORD = "tail -qn 1 $(ls -td /var/lib/contralock-migration/2*/ | head -n 1)journal.jsonl"
+# Everything that a verb runs on the host: the module in the toolkit's Python, pgloader and its tunnel.
+VERBS = "pkill -KILL -f 'AnsiballZ|ansiballz|/opt/contralock-migration/venv/bin/python|pgloader|stunnel'"
+
+
+class CallbackModule(CallbackBase):
+    """Watches the tasks go by."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "kill_at"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 (Ansible's signature)
+        """Kill before the step's end is recorded, or from beside the module that records it itself."""
+        if not STEP or task.args.get("step") != STEP:
+            return
+        if task.args.get("state") == "done":
+            kill()
+        elif task.args.get("state") != "begun":
+            threading.Thread(target=kill_when_begun, daemon=True).start()
+
+
+def kill_when_begun() -> None:
+    while True:
+        asked = ["podman", "exec", HOST, "sh", "-c", LAST_RECORD]
+        line = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = {}
+        if record.get("step") == STEP and record.get("state") == "begun":
+            kill()
+        time.sleep(0.05)
+
+
+def kill() -> None:
+    host = "" if os.environ.get("CONTRALOCK_KILL_ONLY") == "controller" else f"podman exec {HOST} {VERBS}"
+    # From a session of its own: it outlives the controller, whose process group dies first.
+    command = ["sh", "-c", f"kill -KILL -{os.getpgid(0)}; {host}"]
+    subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(60)
