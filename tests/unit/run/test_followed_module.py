@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,14 @@ def only_run(root: Path) -> RunDirectory:
 def keep(answers: Path, *names: str) -> dict[str, Any]:
     content = "{{ {" + ", ".join(f"'{name}': {name}" for name in names) + "} | to_json }}"
     return {"ansible.builtin.copy": {"content": content, "dest": str(answers), "mode": "0600"}, "no_log": True}
+
+
+def test_every_module_that_can_be_a_step_has_an_action_plugin_that_gives_it_the_lease():
+    plugins = ROOT / "collections/ansible_collections/contralock/database/plugins"
+    is_step = re.compile(r'(?m)^    (\*\*RUN_ARGUMENTS|"run": )')
+    steps = {path.name for path in (plugins / "modules").glob("*.py") if is_step.search(path.read_text())}
+    assert {"migration_run.py", "data_integrity.py", "sqlite_fence.py"} <= steps
+    assert steps <= {path.name for path in (plugins / "action").glob("*.py")}
 
 
 def test_a_long_verb_is_followed_and_ends_like_its_module(play, root, tmp_path):

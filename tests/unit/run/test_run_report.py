@@ -149,6 +149,29 @@ def test_a_second_window_counts_alone(written):
     assert make_report(written(rows))["window"]["seconds"] == 20
 
 
+def test_a_way_back_says_what_it_takes_back_and_what_is_given_up(runs):
+    forward = runs.open()
+    runs.do(forward, up_to="back_up")
+    record_step(forward.run, "begun", "transfer", {}, forward.lease)
+    record_step(forward.run, "failed", "transfer", {"message": "users.id 7 does not fit. " * 50}, forward.lease)
+    back = runs.open("roll_back")
+    record_step(back.run, "begun", "examine", {}, back.lease)
+    record_step(back.run, "done", "examine", {"later_rows": 1234}, back.lease)
+    runs.do(back, "stop", "revoke", "restore", "unfence", "flip", "start", "prove")
+    close_run(back.run, back.lease, None, write_report)
+    lines = render_terminal(make_report(back.run)).splitlines()
+    assert lines[0] == "WAY BACK DONE."
+    assert "Application    runs on SQLite" in lines
+    assert any(
+        line.startswith(f"Takes back     {forward.run.id}, which failed at transfer: users.id 7") for line in lines
+    )
+    assert "Given up       1,234 rows that were written in PostgreSQL since the cut-over" in lines
+    assert lines[-1] == "Next           ansible-playbook playbooks/cut_over.yml"
+    assert len(lines) <= 40
+    taken = json.loads((forward.run.path / "report.json").read_text())
+    assert (taken["outcome"], taken["application"]["uses"]) == ("taken_back", "SQLite")
+
+
 def test_a_rehearsal_says_what_to_expect(written):
     facts = {
         **FACTS,

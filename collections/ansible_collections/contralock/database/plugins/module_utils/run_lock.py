@@ -75,11 +75,16 @@ def write_lease(root: Path, lease: Lease) -> None:
 
 
 def renew(root: Path, token: str, *, first: bool = False) -> None:
-    """Show that the controller lives. Does nothing once another has taken the run over (its file is gone)."""
+    """Show that the controller lives. Does nothing once another has taken the run over (its file is gone).
+
+    Raises:
+        MigrationError: The first sign cannot be written; a later one may fail, because a full disk stops no work.
+    """
     file = sign_of_life(root, token)
     if first or file.exists():
         now = Moment.now()
-        write_whole(file, f"{now.uptime:.2f} 0.00\n{now.boot}\n", durable=False)
+        with contextlib.nullcontext() if first else contextlib.suppress(MigrationError):
+            write_whole(file, f"{now.uptime:.2f} 0.00\n{now.boot}\n", durable=False)
 
 
 def read_lease(root: Path) -> Lease | None:

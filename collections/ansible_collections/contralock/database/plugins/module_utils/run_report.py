@@ -16,14 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .journal import Moment, Record, StepStanding, write_whole
-from .run_directory import BACKUP, REPORT, RunDirectory
+from .journal import Moment, Record, StepStanding, read_records, write_whole
+from .run_directory import BACKUP, JOURNAL, REPORT, RunDirectory
 from .run_lock import read_lease
 from .run_step import spoken_seconds
 from .steps import CUT_OVER_AGAIN, REHEARSE_AGAIN, ROLL_BACK_AGAIN, SPOKEN, VALIDATE, Step, steps_of
 
 Report = dict[str, Any]
-WIDTH, LINES_OF_A_MESSAGE, LINES_OF_RULES = 110, 7, 5
+WIDTH, LINES_OF_RULES = 110, 5
+LINES_OF_A_MESSAGE: Mapping[str, int] = {"What happened": 7, "Takes back": 4}
 AFTERWARDS: Mapping[str, str] = {
     "cut_over": VALIDATE,
     "roll_back": CUT_OVER_AGAIN,
@@ -59,6 +60,8 @@ def make_report(run: RunDirectory) -> Report:
         "steps": [_step(step, found.get(step.name)) for step in steps_of(run.verb)],
         "current": run.current().name,
         "failure": _failure(records) if outcome != "done" else None,
+        "takes_back": _taken_back(run, opening),
+        "later_rows": _first(found, "later_rows"),
         "tables": tables,
         "totals": _totals(found, tables),
         "rules": _first(found, "rule_counts") or [],
@@ -91,6 +94,15 @@ def with_inventory(command: str, inventory: Sequence[str] | str) -> str:
     names = [inventory] if isinstance(inventory, str) else inventory
     options = "".join(f"-i {shlex.quote(str(name))} " for name in names if name)
     return command.replace("ansible-playbook ", f"ansible-playbook {options}")
+
+
+def _taken_back(run: RunDirectory, opening: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the cut-over that a way back takes back, and why, when it had failed."""
+    other = run.root / str(opening.get("takes_back") or "-")
+    if not (other / JOURNAL).is_file():
+        return None
+    failure = _failure(read_records(other / JOURNAL))
+    return {"run": other.name, "failure": failure}
 
 
 def _step(step: Step, standing: StepStanding | None) -> dict[str, Any]:
@@ -258,6 +270,12 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Window", f"{spoken_seconds(window['seconds'])}, from the stop until {until}"
     elif window:
         yield "Window", f"open since {_clock(window['begun'])} UTC"
+    if report["takes_back"]:
+        failure = report["takes_back"]["failure"]
+        why = f", which failed at {failure['step']}: {failure['message']}" if failure else ""
+        yield "Takes back", f"{report['takes_back']['run']}{why}"
+    if report["later_rows"]:
+        yield "Given up", f"{report['later_rows']:,} rows that were written in PostgreSQL since the cut-over"
     yield from _measured(report["measured"])
     if report["backup"]:
         yield "Backup", f"{report['backup']['path']}  sha256 {str(report['backup'].get('sha256', 'unknown'))[:16]}…"
@@ -312,8 +330,8 @@ def _commands(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _field(label: str, text: str) -> list[str]:
     # Commands are copied with the mouse: they stay on one line, however long.
     lines = text.splitlines() or [""]
-    if label == "What happened":
+    if label in LINES_OF_A_MESSAGE:
         lines = [part for line in lines for part in textwrap.wrap(line, WIDTH - 15) or [""]]
-        if len(lines) > LINES_OF_A_MESSAGE:
-            lines[LINES_OF_A_MESSAGE - 1 :] = ["… (all of it is in the report)"]
+        if len(lines) > LINES_OF_A_MESSAGE[label]:
+            lines[LINES_OF_A_MESSAGE[label] - 1 :] = ["… (all of it is in the report)"]
     return [f"{label if number == 0 else '':<15}{line}".rstrip() for number, line in enumerate(lines)]
