@@ -147,6 +147,12 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], dict[str, list[str]]]] = {
         columns(first_name={"source": "givenName", "when_absent": "target_default"}),
         {"stray_column": ["Users.firstName (would be first_name)"], "unfillable": ["users.first_name"]},
     ),
+    "the naming rule beside a table's named source": (
+        SQLITE,
+        POSTGRESQL,
+        {"tables": {"users": {"source": "people"}}},
+        {"stray_table": ["Users (would be users)"], "table_without_source": ["users"]},
+    ),
     "generated column": (
         SQLITE,
         POSTGRESQL.replace('"from" text', '"from" text GENERATED ALWAYS AS (id || first_name) STORED'),

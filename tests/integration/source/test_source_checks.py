@@ -45,6 +45,8 @@ DECIDED = [
     "n >= i",
     "i > 4.5",
     "i >= 0 OR m = 'happy'",
+    "i > 0 AND j > 0",
+    "NOT (i > 0 OR j > 0)",
     "NOT (i = 5)",
     "NOT b",
     "b",

@@ -50,6 +50,8 @@ def test_nothing_can_be_written(make: Make) -> None:
     with closing(open_source(make())) as source:
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             source.execute("INSERT INTO t VALUES (1, 'x')")
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            source.execute("CREATE TEMP TABLE u (a)")
         source.execute("PRAGMA query_only = OFF")
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             source.execute("INSERT INTO t VALUES (1, 'x')")
