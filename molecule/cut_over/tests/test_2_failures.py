@@ -1,0 +1,137 @@
+"""Whatever fails before the switch leaves the application on SQLite, with its file as it was and PostgreSQL empty."""
+
+from __future__ import annotations
+
+import pytest
+from journeys import PATH, on_sqlite, when
+
+CUT_OVER = "playbooks/cut_over.yml"
+HOLD = (
+    "import sqlite3, time; c = sqlite3.connect('{path}'); c.execute('SELECT 1 FROM users').fetchone(); time.sleep(600)"
+)
+
+
+@pytest.fixture
+def nothing_happened(now):
+    """After the test everything is as before it."""
+    before = now()
+    yield
+    after = now()
+    on_sqlite(after, before.application["sha256"])
+    assert after.rows == 0
+    assert after.target == before.target
+    assert after.application == before.application
+
+
+def refused(run, *parts):
+    assert run.returncode != 0
+    for part in parts:
+        assert part in run.message(), run.message()
+
+
+def stopped(run):
+    """Whether the run got as far as to stop the application."""
+    return any(task.endswith("Stop the service") for _, task in run.changed)
+
+
+def sql(app1, statement):
+    program = f"import sqlite3; c = sqlite3.connect({PATH!r}, timeout=10); c.execute({statement!r}); c.commit()"
+    app1.check_output("python3 -c %s", program)
+
+
+def test_a_second_process_that_holds_the_file_is_named(run_playbook, app1, nothing_happened):
+    app1.check_output("systemd-run --unit=second python3 -c %s", HOLD.format(path=PATH))
+    try:
+        app1.check_output("sleep 1; systemctl is-active second")
+        run = run_playbook(CUT_OVER)
+        refused(run, "is also in use by process", "python3", "second.service")
+        assert not stopped(run)
+    finally:
+        app1.check_output("systemctl stop second")
+
+
+def test_a_writer_that_comes_when_the_application_has_stopped_is_named(run_playbook, app1, nothing_happened):
+    start = ("systemd-run --unit=late python3 -c %s", HOLD.format(path=PATH))
+    try:
+        with when(app1, "cut_over", "stop", "begun", lambda: app1.check_output(*start)):
+            run = run_playbook(CUT_OVER)
+        refused(run, "is still in use by process", "late.service", "taken back", "runs on SQLite", "Next:")
+        assert stopped(run)
+    finally:
+        app1.run("systemctl stop late")
+
+
+def test_a_value_that_does_not_fit_is_named_before_anything_stops(run_playbook, app1, now):
+    before = now()
+    sql(app1, "UPDATE projects SET budget = 'much' WHERE _id = (SELECT min(_id) FROM projects)")
+    spoilt = now()
+    run = run_playbook(CUT_OVER)
+    refused(run, "projects", "budget", "much")
+    assert not stopped(run)
+    on_sqlite(now(), spoilt.application["sha256"])
+    sql(app1, "UPDATE projects SET budget = 5000 WHERE budget = 'much'")
+    assert now().target == before.target
+
+
+def test_a_wrong_authority_is_told(run_playbook, app1, nothing_happened):
+    app1.check_output(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=other"
+        " -keyout /root/other.key -out /root/other.crt 2>&1"
+    )
+    run = run_playbook(CUT_OVER, migration_toolkit_ca_certificate="/root/other.crt")
+    refused(run, "certificate verify failed", "sslrootcert")
+    assert not stopped(run)
+
+
+def test_a_wrong_password_of_the_application_is_told(run_playbook, nothing_happened):
+    run = run_playbook(CUT_OVER, application_database_user_password="not-the-one-0815")
+    refused(run, "password authentication failed")
+    assert "not-the-one-0815" not in run.output.replace('"application_database_user_password": "not-the-one-0815"', "")
+    assert not stopped(run)
+
+
+LOSSY = r"""#!/usr/bin/python3
+import os, re, sqlite3, sys
+if "--version" not in sys.argv:
+    load = next(open(a).read() for a in sys.argv[1:] if os.path.isfile(a))
+    copy = sqlite3.connect(re.search(r"sqlite://(/[^\s'\"]+)", load)[1])
+    copy.execute("DELETE FROM notifications WHERE rowid = (SELECT min(rowid) FROM notifications)")
+    copy.commit()
+    copy.close()
+os.execv("/usr/bin/pgloader.real", ["pgloader", *sys.argv[1:]])
+"""
+
+
+def test_a_loader_that_drops_rows_and_says_nothing_is_not_believed(run_playbook, app1, nothing_happened):
+    app1.check_output("mv /usr/bin/pgloader /usr/bin/pgloader.real && printf %%s %s > /usr/bin/pgloader", LOSSY)
+    app1.check_output("chmod 0755 /usr/bin/pgloader")
+    try:
+        run = run_playbook(CUT_OVER)
+    finally:
+        app1.check_output("mv /usr/bin/pgloader.real /usr/bin/pgloader")
+    refused(run, "notifications", "taken back", "runs on SQLite")
+    assert stopped(run)
+
+
+def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, app1, db1, nothing_happened):
+    change = "UPDATE users SET first_name = first_name || ' ' WHERE id = (SELECT min(id::text)::uuid FROM users)"
+    deed = ("runuser -u postgres -- psql -Atqd contralock -c %s", change)
+    with when(app1, "cut_over", "transfer", "done", lambda: db1.check_output(*deed)):
+        run = run_playbook(CUT_OVER)
+    refused(run, "users", "first_name", "taken back", "runs on SQLite")
+
+
+def test_a_full_target_is_told_and_left_whole(run_playbook, db1, nothing_happened):
+    postgres = "runuser -u postgres -- psql -Atqd postgres -c %s"
+    size = int(db1.check_output(postgres, "SELECT pg_database_size('contralock')"))
+    db1.check_output(f"mkdir -p /mnt/small && mount -t tmpfs -o size={size + 1_500_000} tmpfs /mnt/small")
+    db1.check_output("chown postgres: /mnt/small")
+    db1.check_output(postgres, "CREATE TABLESPACE small LOCATION '/mnt/small'")
+    try:
+        db1.check_output(postgres, "ALTER DATABASE contralock SET TABLESPACE small")
+        run = run_playbook(CUT_OVER)
+    finally:
+        db1.check_output(postgres, "ALTER DATABASE contralock SET TABLESPACE pg_default")
+        db1.check_output(postgres, "DROP TABLESPACE small")
+        db1.check_output("umount /mnt/small")
+    refused(run, "No space left on device", "taken back", "runs on SQLite")

@@ -1,0 +1,149 @@
+"""What the journeys share: the application's state as seen from outside, and the playbooks by name."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from testinfra.host import Host
+
+PATH = "/srv/contralock/data/contralock.sqlite"
+ENV = "/srv/contralock/.env"
+RUNS = "/var/lib/contralock-migration"
+UNIT = "contralock.service"
+TABLES = (
+    *("arbitrators", "audit_trails", "conversations", "disputes", "messages", "milestones"),
+    *("notifications", "projects", "transactions", "users", "wallet_transactions", "wallets"),
+)
+
+#: Run on the application's host; prints what is there as JSON.
+LOOK = r"""
+import hashlib, json, os, subprocess, sys, urllib.request
+path, env = sys.argv[1:]
+directory = os.path.dirname(path)
+ASKED = ["systemctl", "is-active", "contralock.service"]
+lines = open(env).read().splitlines()
+try:
+    health = json.load(urllib.request.urlopen("http://127.0.0.1:5000/health", timeout=5))
+except Exception as error:
+    health = {"details": {"type": None}, "error": repr(error)}
+print(json.dumps({
+    "db_type": next((line.partition("=")[2].strip("'\"") for line in lines if line.startswith("DB_TYPE=")), "sqlite"),
+    "health": health["details"]["type"],
+    "active": subprocess.run(ASKED, capture_output=True, text=True).stdout.strip(),
+    "sha256": hashlib.sha256(open(path, "rb").read()).hexdigest() if os.path.isfile(path) else None,
+    "fenced": os.path.isdir(path),
+    "beside": sorted(name for name in os.listdir(directory) if name != os.path.basename(path)),
+    "file": [os.stat(path).st_uid, os.stat(path).st_gid, oct(os.stat(path).st_mode)],
+}))
+"""
+
+#: In PostgreSQL as its superuser, one row of JSON: rows per table, a fingerprint of all, whether the application may
+#: connect, its sessions, and the schema's constraints and indexes.
+ASK = """
+SELECT json_build_object(
+  'rows', (SELECT json_object_agg(relname, n) FROM (VALUES {rows}) AS t (relname, n)),
+  'fingerprint', (SELECT sum(hashtextextended(f, 0)) FROM (VALUES {prints}) AS t (f)),
+  'may_connect', has_database_privilege('contralock_user', 'contralock', 'CONNECT'),
+  'sessions', (SELECT count(*) FROM pg_stat_activity WHERE usename = 'contralock_user'),
+  'schema', (SELECT md5(string_agg(d, ' ' ORDER BY d)) FROM (
+      SELECT pg_get_constraintdef(oid) || convalidated AS d FROM pg_constraint
+       WHERE connamespace = 'public'::regnamespace
+      UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public') AS s),
+  'databases', (SELECT json_agg(datname ORDER BY 1) FROM pg_database WHERE NOT datistemplate))
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    """The application and both databases at one moment."""
+
+    application: dict[str, Any]
+    target: dict[str, Any]
+
+    @property
+    def rows(self) -> int:
+        return sum(self.target["rows"].values())
+
+
+def look(app1: Host, db1: Host) -> State:
+    """See what is there; changes nothing."""
+    seen = app1.check_output("python3 -c %s %s %s", LOOK, PATH, ENV)
+    counted = ", ".join(f"('{table}', (SELECT count(*) FROM {table}))" for table in TABLES)
+    prints = ", ".join(
+        f"('{table}' || (SELECT count(*) || ':' || coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table} t))"
+        for table in TABLES
+    )
+    command = "runuser -u postgres -- psql --no-psqlrc -Atqd contralock -c %s"
+    asked = db1.check_output(command, " ".join(ASK.format(rows=counted, prints=prints).split()))
+    return State(json.loads(seen), json.loads(asked))
+
+
+def on_sqlite(state: State, sha256: str) -> None:
+    """Assert that the application runs on SQLite with this file, and that PostgreSQL is closed to it."""
+    assert state.application["db_type"] == "sqlite", state
+    assert (state.application["active"], state.application["health"]) == ("active", "sqlite"), state
+    assert state.application["sha256"] == sha256, state
+    assert not state.application["fenced"], state
+    assert state.application["beside"] == [], state
+    assert state.target["may_connect"] is False, state
+    assert state.target["sessions"] == 0, state
+    assert state.target["databases"] == ["contralock", "postgres"], state
+
+
+def on_postgresql(state: State) -> None:
+    """Assert that the application runs on PostgreSQL, and that its file is closed."""
+    assert state.application["db_type"] == "postgresql", state
+    assert (state.application["active"], state.application["health"]) == ("active", "postgresql"), state
+    assert state.application["fenced"], state
+    assert state.target["may_connect"] is True, state
+    assert state.target["sessions"] >= 1, state
+
+
+def write_one(app1: Host) -> None:
+    """Let the application write a row, as a user would."""
+    request = "r.Request('http://127.0.0.1:5000/notifications', method='POST')"
+    app1.check_output("python3 -c %s", f"import urllib.request as r; r.urlopen({request}, timeout=10)")
+
+
+def latest_run(app1: Host, verb: str) -> str:
+    """The directory of a verb's latest run."""
+    return app1.check_output(f"ls -d {RUNS}/2*-{verb}-* | tail -n 1")
+
+
+def journal(app1: Host, verb: str) -> list[dict[str, Any]]:
+    """The records of a verb's latest run."""
+    return [json.loads(line) for line in app1.check_output(f"cat {latest_run(app1, verb)}/journal.jsonl").splitlines()]
+
+
+@contextlib.contextmanager
+def when(app1: Host, verb: str, step: str, state: str, deed: Callable[[], None]) -> Iterator[None]:
+    """Do something in the moment in which a step of a new run of the verb comes to a state."""
+    before = app1.run(f"ls -d {RUNS}/2*-{verb}-*").stdout.split()
+    over = threading.Event()
+    done = []
+
+    def wait() -> None:
+        last = f"cat $(ls -d {RUNS}/2*-{verb}-* | tail -n 1)/journal.jsonl; ls -d {RUNS}/2*-{verb}-* | tail -n 1"
+        while not over.is_set():
+            *lines, run = app1.run(last).stdout.splitlines() or [""]
+            records = [json.loads(line) for line in lines if line.endswith("}")]
+            if run not in before and any((r["step"], r["state"]) == (step, state) for r in records):
+                deed()
+                done.append(True)
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert done, f"{verb} did not come to {step} {state}"
