@@ -13,10 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .catalog import Description, difference, snapshot
+from .catalog import Catalog, Description, difference, snapshot
 from .cells import Cells
 from .comparison_report import Comparison, Difference, Kind, TableComparison
 from .connection import connect
@@ -27,11 +28,11 @@ from .plan import ColumnPlan, Plan, TablePlan, make_plan
 from .profile import Mapping
 from .rules_applied import apply_rules
 from .run_step import Progress, no_progress
-from .source_file import open_source
+from .source_file import explained, open_source
 from .source_reader import BATCH_ROWS, read_table
 from .source_schema import read_schema
 from .symmetric_join import Rows, Side, SymmetricJoin, hashable, identity_of
-from .target_reader import TargetReader, open_target, select_columns
+from .target_reader import TargetReader, open_target, select_columns, server_message
 from .value_display import Display
 
 APPLICATION_NAME = "contralock compare"
@@ -76,8 +77,7 @@ def compare_file(
         MigrationError: As ``compare``; or there is no such file, or no plan for it.
     """
     with closing(open_source(path)) as source:
-        with connect(target, options.application_name) as connection:
-            catalog = snapshot(connection, options.schema)
+        catalog, _ = _read_catalog(target, options.schema, options)
         return compare(source, target, make_plan(mapping, read_schema(source), catalog), options, progress)
 
 
@@ -99,9 +99,7 @@ def compare(
     """
     began = time.monotonic()
     before = _data_version(source)
-    with connect(target, options.application_name) as connection:
-        catalog = snapshot(connection, plan.schema)
-        faults = catalog.faults(connection.info.user)
+    catalog, faults = _read_catalog(target, plan.schema, options)
     if options.expected is not None:
         faults += difference(options.expected, catalog.description)
     state = _State(options, plan, Display(options.redact_key), _Pace(plan, progress))
@@ -113,6 +111,19 @@ def compare(
             "Stop the application, or compare a backup of the file",
         )
     return Comparison(tables, tuple(state.found), tuple(faults), tuple(state.notes), time.monotonic() - began)
+
+
+def _read_catalog(target: str, schema: str, options: Options) -> tuple[Catalog, list[str]]:
+    """Return the target's schema and what keeps it from being whole."""
+    try:
+        with connect(target, options.application_name) as connection:
+            catalog = snapshot(connection, schema)
+            return catalog, catalog.faults(connection.info.user)
+    except psycopg.Error as error:
+        raise MigrationError(
+            f"the catalog of schema {schema} cannot be read from PostgreSQL: {server_message(error)}",
+            "Mend that (see the server's log) and run again; nothing was written",
+        ) from None
 
 
 class _Pace:
@@ -351,4 +362,5 @@ def _assert_type(column: ColumnPlan, array: pa.Array) -> None:
 
 def _data_version(source: sqlite3.Connection) -> int:
     """Return a number that changes when another connection commits (https://www.sqlite.org/pragma.html)."""
-    return int(source.execute("PRAGMA data_version").fetchone()[0])
+    with explained("the source"):
+        return int(source.execute("PRAGMA data_version").fetchone()[0])
