@@ -11,14 +11,17 @@ from testinfra.host import Host
 
 ENV = "/srv/contralock/.env"
 DROP_IN = "/run/systemd/system/contralock.service.d"
-#: Each `role` or `role/tasks_from`, alone or with variables of its own.
-Steps = list[str | tuple[str, dict[str, Any]]]
+#: Each `role` or `role/tasks_from`, alone or with variables of its own; or a task.
+Steps = list[str | tuple[str, dict[str, Any]] | dict[str, Any]]
 
 
 def as_tasks(steps: Steps, variables: dict[str, Any]) -> list[dict[str, Any]]:
     """The steps as tasks."""
     tasks = []
     for step in steps:
+        if isinstance(step, dict):
+            tasks.append(step)
+            continue
         name, own = (step, {}) if isinstance(step, str) else step
         role, _, entry = name.partition("/")
         included = {"name": role, "tasks_from": entry or "main"}
@@ -41,9 +44,9 @@ def verbs(run_playbook: Callable[..., Any], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def refused(run_playbook: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[str]]:
-    """Try cases, (steps, variables) each, in one run; what was said when each was refused."""
+    """Try cases, (steps, variables) each, in one run, and go on with more steps; what was said as each was refused."""
 
-    def run(*cases: tuple[Steps, dict[str, Any]]) -> list[str]:
+    def run(*cases: tuple[Steps, dict[str, Any]], afterwards: Steps = ()) -> list[str]:
         tasks = [
             {
                 "block": [*as_tasks(steps, variables), {"ansible.builtin.fail": {"msg": "was not refused"}}],
@@ -54,7 +57,8 @@ def refused(run_playbook: Callable[..., Any], tmp_path_factory: pytest.TempPathF
             for number, (steps, variables) in enumerate(cases)
         ]
         playbook = tmp_path_factory.mktemp("refused") / "playbook.yml"
-        play = {"name": "Try", "hosts": "application", "become": True, "gather_facts": False, "tasks": tasks}
+        play = {"name": "Try", "hosts": "application", "become": True, "gather_facts": False}
+        play["tasks"] = [*tasks, *as_tasks(afterwards, {})]
         playbook.write_text(json.dumps([play]))
         result = run_playbook(str(playbook))
         assert result.returncode == 0, result.message()

@@ -25,20 +25,23 @@ def names(run):
 @pytest.mark.parametrize("variables", [{}, COMMANDS], ids=["systemd", "commands"])
 def test_stop_and_start_change_what_is_not_so_already(app1, verbs, variables):
     pid = main_pid(app1)
-    checked = verbs([SERVICE, STOP, START, WAIT], "--check", **variables)
+    checked = verbs([STOP, START, WAIT], "--check", **variables)
     assert checked.returncode == 0, checked.message()
     assert names(checked) == ["Say what a check predicts" if variables else "Stop the service"]
     assert main_pid(app1) == pid
 
-    run = verbs([SERVICE, STOP, STOP], **variables)
+    look = {"name": "Look for processes", "ansible.builtin.command": "pgrep --uid contralock", "failed_when": False}
+    run = verbs(
+        [SERVICE, STOP, STOP, {**look, "changed_when": False}, START, START, WAIT],
+        application_service_expected_type="sqlite",
+        **variables,
+    )
     assert run.returncode == 0, run.message()
-    assert names(run) == ["Run the stop command" if variables else "Stop the service"]
-    assert app1.run("pgrep --uid contralock").stdout == ""
-    assert not app1.service("contralock").is_running
-
-    run = verbs([START, START, WAIT], application_service_expected_type="sqlite", **variables)
-    assert run.returncode == 0, run.message()
-    assert names(run) == ["Run the start command" if variables else "Start the unit"]
+    assert names(run) == (
+        ["Run the stop command", "Run the start command"] if variables else ["Stop the service", "Start the unit"]
+    )
+    (found,) = [result for _, task, result in run.results if task == "Look for processes"]
+    assert (found["rc"], found["stdout"]) == (1, "")
     assert answers(app1)["details"]["type"] == "sqlite"
     assert main_pid(app1) != pid
 
@@ -51,18 +54,17 @@ def test_stop_and_start_change_what_is_not_so_already(app1, verbs, variables):
     ],
     ids=["the main process", "another process"],
 )
-def test_what_does_not_stop_is_named_and_does_not_hinder_a_start(app1, verbs, refused, drop_in, case):
+def test_what_does_not_stop_is_named_and_does_not_hinder_a_start(app1, refused, drop_in, case):
     settings, left = case
     drop_in(settings)
     pid = main_pid(app1)
-    (message,) = refused(([STOP], {"application_service_stop_seconds": 2}))
+    (message,) = refused(([STOP], {"application_service_stop_seconds": 2}), afterwards=[START, WAIT])
     assert "contralock.service did not stop within 2 s" in message
     assert left.format(pid=pid) in message
     assert "(sleep 300)" in message or "(/usr/bin/python3)" in message
     assert "systemctl kill --signal=SIGKILL contralock.service" in message
-    run = verbs([START, WAIT], application_service_expected_type="sqlite")
-    assert run.returncode == 0, run.message()
     assert main_pid(app1) != pid
+    assert answers(app1)["status"] == "healthy"
 
 
 def test_what_the_health_check_says_wrong_is_named(app1, refused):
@@ -85,18 +87,20 @@ def test_what_the_health_check_says_wrong_is_named(app1, refused):
     assert "did not say sqlite or postgresql in details.none" in messages[3]
 
 
-def test_an_application_that_ends_is_not_waited_for_and_the_way_back_is_clean(app1, verbs, refused, env_text):
+def test_an_application_that_ends_is_not_waited_for_and_the_way_back_is_clean(app1, refused, env_text):
     """There is no PostgreSQL here: after the flip the application ends again and again."""
-    (message,) = refused(([STOP, FLIP, START, WAIT], {"application_config_type": "postgresql"}))
+    keep = {"name": "Keep the file", "ansible.builtin.command": f"cp {ENV} /root/env.flipped"}
+    back = {"application_config_type": "sqlite", "application_service_expected_type": "sqlite"}
+    (message,) = refused(
+        ([STOP, FLIP, START, WAIT], {"application_config_type": "postgresql"}),
+        afterwards=[keep, *[(step, back) for step in (STOP, FLIP, START, WAIT)]],
+    )
     assert "the application ended instead of answering on http://127.0.0.1:5000/health" in message
     assert "contralock.service has ended 3 times and was started anew each time" in message
-    assert app1.file(ENV).content_string == env_text.replace("DB_TYPE=sqlite", "DB_TYPE=postgresql")
-
-    back = {"application_config_type": "sqlite", "application_service_expected_type": "sqlite"}
-    run = verbs([STOP, FLIP, START, WAIT], **back)
-    assert run.returncode == 0, run.message()
-    assert names(run) == ["Let the application use sqlite", "Start the unit"]
+    flipped = app1.file("/root/env.flipped").content_string
+    assert flipped == env_text.replace("DB_TYPE=sqlite", "DB_TYPE=postgresql") != env_text
     assert app1.file(ENV).content_string == env_text
+    assert answers(app1)["details"]["type"] == "sqlite"
 
 
 def test_a_program_that_does_not_start_is_named(app1, refused, drop_in):
