@@ -272,7 +272,7 @@ class _Reader:
         if not self._strict:
             return ""
         if kind == "string":
-            return _printed_string(_string(token))
+            return _printed_string(_string(token)) if "\\" in token else token
         return _printed_number(token) if kind == "number" else token
 
     def _deliver(self, printed: str) -> None:
@@ -299,6 +299,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
 
 def _string(token: str) -> str:
     """Return what a string token says; jsonb's limits hold."""
+    if "\\" not in token:
+        return token[1:-1]
     text: str = json.loads(token)
     if "\0" in text:
         raise UnfitError(NUL_ESCAPE)
