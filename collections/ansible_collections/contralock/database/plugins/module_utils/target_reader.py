@@ -95,9 +95,15 @@ def open_target(conninfo: str, application_name: str) -> Iterator[TargetReader]:
     except adbc_driver_manager.Error as error:
         raise connection_refusal(error, conninfo) from None
     with connection:
-        with connection.cursor() as cursor:
-            for command in BEGIN:
-                cursor.execute(command)
+        try:
+            with connection.cursor() as cursor:
+                for command in BEGIN:
+                    cursor.execute(command)
+        except adbc_driver_manager.Error as error:
+            raise MigrationError(
+                f"a reading transaction cannot be opened in PostgreSQL: {server_message(error)}",
+                "Mend that (see the server's log) and run again; nothing was written",
+            ) from None
         yield TargetReader(connection)
 
 
