@@ -22,7 +22,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_opening im
     leave_run,
     predict,
 )
-from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
+from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step, within_run
 from ansible_collections.contralock.database.plugins.module_utils.steps import VERBS, steps_of
 
 from tests.unit.run.conftest import ME, OTHER
@@ -77,6 +77,20 @@ def test_once_the_lease_has_ended_the_run_goes_on_and_the_first_controller_is_re
     assert f"works on the run {opened.run.id} no longer: {OTHER} has opened {again.run.id} since" in said
     assert "refused" not in str(refusal(close_run, opened.run, opened.lease))
     runs.do(again, "fence")
+
+
+@pytest.mark.parametrize("deed", ["record", "module"])
+def test_each_call_of_the_controller_renews_its_lease(runs, root, deed):
+    opened = runs.open()
+    age(root, 100)
+    if deed == "record":
+        runs.do(opened, "preflight")
+    else:
+        with within_run(str(opened.run.path), "preflight", opened.lease):
+            pass
+    lease = read_lease(root)
+    assert lease is not None
+    assert 115 < lease.seconds_left(Moment.now()) <= 120
 
 
 def test_take_over_needs_the_run_s_own_id(runs, refusal):

@@ -130,6 +130,16 @@ def test_a_failure_that_a_later_attempt_made_good_is_none(written):
     assert ", in 2 attempts" in render_terminal(report)
 
 
+def test_while_the_run_goes_on_an_earlier_failure_is_told_until_it_is_made_good(runs):
+    opened = runs.open()
+    record_step(opened.run, "begun", "preflight", {}, opened.lease)
+    record_step(opened.run, "failed", "preflight", {"message": "no"}, opened.lease)
+    assert make_report(opened.run)["failure"]["message"] == "no"
+    runs.do(opened, "preflight")
+    assert make_report(opened.run)["failure"] is None
+    assert render_terminal(make_report(opened.run)).startswith("CUT-OVER UNDER WAY at the step stop.")
+
+
 def test_after_the_flip_the_message_says_that_the_application_may_be_stopped(written):
     rows = [
         *steps_up_to("cut_over", "flip"),
