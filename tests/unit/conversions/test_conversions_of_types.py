@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import jsonb_form
 from ansible_collections.contralock.database.plugins.module_utils.affinity import Affinity, affinity_of
-from ansible_collections.contralock.database.plugins.module_utils.cells import Cells
+from ansible_collections.contralock.database.plugins.module_utils.cells import Cells, Value
 from ansible_collections.contralock.database.plugins.module_utils.conversions import conversion_for
 
 from tests.unit.conversions.type_table import column
@@ -122,3 +123,13 @@ def test_affinity_without_a_type() -> None:
     assert affinity_of("") is Affinity.BLOB
     assert affinity_of("DOUBLE PRECISION") is Affinity.REAL
     assert affinity_of("UNSIGNED BIG INT") is Affinity.INTEGER
+
+
+def test_jsonb_ends_at_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real limit is 255 MB; the bytes count, not the characters."""
+    monkeypatch.setattr(jsonb_form, "LONGEST", 12)
+    found = conversion_for(column("jsonb"), "TEXT")
+    assert found is not None
+    accents = "\u00e9" * 5
+    texts: list[Value] = ['"1234567890"', '"12345678901"', f'"{accents}"', f'"{accents}\u00e9"']
+    assert found.fits(Cells.of(texts)).to_pylist() == [True, False, True, False]
