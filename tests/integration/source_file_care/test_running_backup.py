@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.file_holders import find_holders
-from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits
+from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits, LiveCopy
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_backup import back_up_running
 
 from tests.integration.source_file_care.source_files import (
@@ -22,20 +22,11 @@ from tests.integration.source_file_care.source_files import (
     ended,
     in_child,
     make_database,
-    running,
     writer,
 )
 
 #: SQLite's busy handler looks again after up to 100 ms; a machine with other work adds more.
 WRITERS_OWN_WAITING_MS = 1000
-
-BURST = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
-print("writing", flush=True)
-while True:
-    connection.execute("INSERT INTO events (note) VALUES ('burst')")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +124,33 @@ def test_steps_get_smaller_where_the_disk_is_slow(tmp_path: Path, backup: Path) 
     source = make_database(tmp_path / "app.sqlite", megabytes=3)
     steps = []
 
-    def slow(_what: str, done: int, _total: int) -> None:
+    def note(_what: str, done: int, _total: int) -> None:
         steps.append(done)
 
-    with pytest.raises(MigrationError, match="copying a single page"):
-        back_up_running(source, backup, Limits(pause_ms=0), slow)
-    assert (steps[0], steps[-1]) == (256, 1)
+    with pytest.raises(MigrationError, match=r"copying single pages of .* took too long"):
+        back_up_running(source, backup, Limits(pause_ms=0), note)
+    assert steps[:5] == [256, 64, 16, 4, 1]
+
+
+def test_where_no_page_could_be_copied_no_number_is_made_up(
+    tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is locked from the moment at which the copying begins."""
+    source = make_database(tmp_path / "app.sqlite")
+    own, lockers = LiveCopy.run, []
+
+    def lock_and_run(copying: LiveCopy) -> None:
+        lockers.append(writer(source, every=60, locking_mode="exclusive"))
+        lockers[0].__enter__()
+        own(copying)
+
+    monkeypatch.setattr(LiveCopy, "run", lock_and_run)
+    monkeypatch.setattr(LiveCopy, "_prepare", lambda copying: setattr(copying, "journal_mode", "delete"))
+    try:
+        with pytest.raises(MigrationError, match="no page could be copied"):
+            back_up_running(source, backup, Limits(seconds=0.3))
+    finally:
+        lockers[0].__exit__(None, None, None)
 
 
 def test_a_source_that_another_process_keeps_locked_is_refused_by_name(
@@ -200,8 +212,11 @@ def test_a_killed_backup_leaves_only_its_part_and_the_next_one_completes(tmp_pat
 
 
 def test_nothing_is_held_afterwards(tmp_path: Path, backup: Path) -> None:
-    """A writer that never pauses goes on at once when the backup is done."""
+    """The writer goes on when the backup is done."""
     source = make_database(tmp_path / "app.sqlite", megabytes=1)
-    with running(BURST, source) as process:
-        back_up_running(source, backup, Limits(pause_ms=1000))
+    with writer(source, every=0.005) as process:
+        back_up_running(source, backup, Limits(pause_ms=5000))
+        made = content(source)
+        time.sleep(0.3)
+        assert len(content(source)) > len(made)
         assert [found.pid for found in find_holders(source)] == [process.pid]

@@ -27,6 +27,8 @@ STEP_BYTES = 1 << 20
 RESTARTS_BEFORE_ONE_GO = 20
 #: Part of the limit that the expected pause may take: the measure is made in small steps, and machines waver.
 CAUTION = 0.8
+#: So many single pages may take longer than the limit before it is the disk's fault, and not a busy processor's.
+SLOW_PAGES = 20
 #: How long to wait before a locked file is asked again, in seconds.
 _LOCKED_SLEEP = 0.005
 _LOCK_WAIT_MS = 5000
@@ -38,7 +40,8 @@ class Limits:
 
     Attributes:
         pause_ms: The longest time for which writers may be held up at a stretch, in milliseconds. Keep it below the
-            application's busy timeout (node's sqlite3: 1000), or its writes fail meanwhile.
+            application's busy timeout (node's sqlite3: 1000), or its writes fail meanwhile. A step that takes longer,
+            on a slow disk or a busy machine, is followed by smaller ones; its time is what is reported.
         seconds: How long the copying may take altogether.
     """
 
@@ -100,10 +103,8 @@ class LiveCopy:
 
     def run(self) -> None:
         """Make the copy; ``pause``, ``restarts`` and ``journal_mode`` are known afterwards."""
-        self.step_pages = max(STEP_BYTES // _number(self.reading, "page_size"), 1)
         with explained(f"the source {self.source}"):
-            ((mode,),) = self.reading.execute("PRAGMA journal_mode").fetchall()
-            self.journal_mode = bytes(mode).decode()
+            self._prepare()
             if self.journal_mode == "wal":
                 # The snapshot of one read transaction: a writer neither waits for it nor makes it begin again.
                 self._in_one_go(limit=None)
@@ -114,14 +115,21 @@ class LiveCopy:
             except _TooManyWritersError:
                 self._in_one_go(self.limits.pause_ms / 1000)
 
+    def _prepare(self) -> None:
+        self.step_pages = max(STEP_BYTES // _number(self.reading, "page_size"), 1)
+        ((mode,),) = self.reading.execute("PRAGMA journal_mode").fetchall()
+        self.journal_mode = bytes(mode).decode()
+
     def _in_steps(self) -> None:
         """Copy in small steps; smaller ones when a step holds the writers up too long."""
+        slow_pages = 0
         while True:
             try:
                 self._copy(_InSteps(self))
             except _TooLongError:
-                if self.step_pages == 1:
-                    raise self.too_long("copying a single page") from None
+                slow_pages += self.step_pages == 1
+                if slow_pages > SLOW_PAGES:
+                    raise self._refusal(f"copying single pages of {self.source} took too long. One go") from None
                 self.step_pages = max(self.step_pages // 4, 1)
             else:
                 return
@@ -135,7 +143,7 @@ class LiveCopy:
             begun = time.monotonic()
             self._copy(_InOneGo(self, begun, limit))
         except _TooLongError:
-            raise self.too_long("copying in one go") from None
+            raise self._refusal(f"copying {self.source} in one go took too long and was broken off: it") from None
         finally:
             self.reading.execute("ROLLBACK")
         self.pause = max(self.pause, time.monotonic() - begun)
@@ -165,10 +173,6 @@ class LiveCopy:
         """Tell whether the copying has taken as long as it may."""
         return time.monotonic() - self._begun > self.limits.seconds
 
-    def too_long(self, what: str) -> MigrationError:
-        """Say that a deed takes longer than writers may be held up."""
-        return self._refusal(f"{what} of {self.source} took too long: one go")
-
     def too_busy(self) -> MigrationError:
         """Say that writers leave no time for steps, and one go would take too long."""
         return self._refusal(
@@ -177,12 +181,17 @@ class LiveCopy:
         )
 
     def _refusal(self, fact: str) -> MigrationError:
+        limit = self.limits.pause_ms
+        details: dict[str, object] = {"pause_limit_ms": limit, "restarts": self.restarts}
+        if not self._pages:
+            fact = f"{fact} would hold the writers up for a time that is not known, since no page could be copied"
+            return MigrationError(fact, "Back up when the application writes less", details)
         expected = round(self.expected_seconds() * 1000)
         return MigrationError(
-            f"{fact} would hold the writers up for about {expected} ms, and the limit is {self.limits.pause_ms} ms",
+            f"{fact} would hold the writers up for about {expected} ms, and the limit is {limit} ms",
             f"Raise the limit (pause_limit_ms) above {round(expected / CAUTION)}, if the application's busy timeout is"
             " longer than that, or back up when it writes less",
-            {"expected_pause_ms": expected, "pause_limit_ms": self.limits.pause_ms, "restarts": self.restarts},
+            {**details, "expected_pause_ms": expected},
         )
 
 

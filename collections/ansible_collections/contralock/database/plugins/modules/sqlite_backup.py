@@ -42,6 +42,8 @@ options:
     description:
       - The longest time, in milliseconds, for which writers may be held up at a stretch with O(method=running). SQLite
         lets a waiting writer look again after up to 100 ms, so that it may see a pause that much longer.
+      - A step that takes longer all the same, on a slow disk or a busy machine, is followed by smaller ones, and its
+        time is what RV(longest_pause_ms) reports.
       - Keep it well below the application's busy timeout; C(node-sqlite3) has 1000 unless told otherwise.
     type: int
     default: 250
