@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.catalog import Catalog, Column
@@ -12,8 +15,15 @@ from ansible_collections.contralock.database.plugins.module_utils.comparison_rep
     raise_unless_equal,
 )
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.sample_source import (
+    Form,
+    Order,
+    Ticker,
+    write_source,
+)
 
-from tests.integration.comparison.loaded_target import Pair, told
+from tests.integration.comparison.loaded_target import CONTRALOCK, Pair, contralock_mapping, run_files, told
+from tests.throwaway_cluster import Database
 
 
 def test_equal_databases_are_equal(pair: Pair) -> None:
@@ -146,3 +156,20 @@ def test_the_catalog_is_held_against_the_expected_one(pair: Pair) -> None:
     assert pair.compare().catalog_faults == (unproven,)
     with pytest.raises(MigrationError, match="4 faults in the catalog"):
         raise_unless_equal(found)
+
+
+@pytest.mark.parametrize("form", [Form.PLAN, Form.LONGLIVED])
+def test_other_forms_of_the_source(form: Form, tmp_path: Path, database: Database) -> None:
+    path = tmp_path / "source.sqlite"
+    write_source(Order(path, 200, 3, form, False), Ticker(sys.stderr, quiet=True))
+    run_files(database.conninfo, sorted((CONTRALOCK / "schema").glob("*.up.sql")))
+    loader = Pair(
+        path, f"{database.superuser_conninfo} options='-c session_replication_role=replica'", contralock_mapping()
+    )
+    loader.load()
+    pair = Pair(path, database.conninfo, contralock_mapping())
+    found = pair.compare()
+    assert (found.differences, found.equal, len(found.tables)) == ((), True, 12)
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute("UPDATE messages SET content = content || '.' WHERE id = (SELECT id FROM messages LIMIT 1)")
+    assert pair.compare().number == 1
