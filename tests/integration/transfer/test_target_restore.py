@@ -15,7 +15,15 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.target_restore import TargetRecord, restore_target
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
+    LOADED,
+    TargetRecord,
+    assert_untouched,
+    clear_earlier,
+    database_oid,
+    record_file,
+    restore_target,
+)
 from ansible_collections.contralock.database.plugins.module_utils.target_state import grant_connect, row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
@@ -105,7 +113,7 @@ def test_a_load_that_is_killed_is_brought_back(
 
 
 def test_the_next_attempt_brings_it_back_by_itself(order: Transfer, owner: Connection) -> None:
-    TargetRecord(tuple(order.tables), NAME, order.plan.catalog).write(order.record)
+    order.record_of(database_oid(owner)).write(order.record)
     owner.execute(USER)
     owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey")
     with connect(order.target, NAME) as left_over:
@@ -119,8 +127,8 @@ def test_the_next_attempt_brings_it_back_by_itself(order: Transfer, owner: Conne
     assert report.rows == ROWS
 
 
-def test_a_record_is_read_as_it_was_written(order: Transfer) -> None:
-    record = TargetRecord(tuple(order.tables), NAME, order.plan.catalog)
+def test_a_record_is_read_as_it_was_written(order: Transfer, owner: Connection) -> None:
+    record = order.record_of(database_oid(owner))
     record.write(order.record)
     assert recorded(order) == record
     assert recorded(order).catalog.description == order.plan.catalog.description
@@ -149,6 +157,10 @@ def test_rows_that_changed_since_the_load_are_not_thrown_away(order: Transfer, o
 def test_an_application_that_is_connected_keeps_its_rows(order: Transfer, owner: Connection, target: Target) -> None:
     transfer(order)
     grant_connect(owner, APPLICATION)
+    with connect(target.server.conninfo(dbname=target.name, user=APPLICATION), "contralock"):
+        # It may read, or do nothing at all: it has nothing to lose.
+        assert_untouched(owner, recorded(order))
+    owner.execute(f"GRANT INSERT ON users TO {APPLICATION}")
     with (
         connect(target.server.conninfo(dbname=target.name, user=APPLICATION), "contralock"),
         pytest.raises(MigrationError, match=rf"other roles are connected to the target \({APPLICATION}\)"),
@@ -167,7 +179,7 @@ def test_a_session_that_holds_a_table_is_told(
     monkeypatch.setattr(
         "ansible_collections.contralock.database.plugins.module_utils.target_state.LOCK_WAIT_MILLISECONDS", 200
     )
-    record = TargetRecord(tuple(order.tables), NAME, order.plan.catalog)
+    record = order.record_of(database_oid(owner))
     owner.execute(USER)
     with psycopg.connect(target.administrator) as other:
         other.execute("LOCK TABLE audit_trails IN ACCESS SHARE MODE")
@@ -183,7 +195,7 @@ def test_a_session_that_holds_a_table_is_told(
 
 
 def test_all_there_is_can_be_put_back_at_once(order: Transfer, owner: Connection) -> None:
-    record = TargetRecord(tuple(order.tables), NAME, order.plan.catalog)
+    record = order.record_of(database_oid(owner))
     for constraint in [each for each in order.plan.catalog.constraints if each.kind == "foreign key"]:
         owner.execute(f"ALTER TABLE {constraint.table} DROP CONSTRAINT {constraint.name}")
     for constraint in [each for each in order.plan.catalog.constraints if each.kind != "foreign key"]:
@@ -198,3 +210,29 @@ def test_all_there_is_can_be_put_back_at_once(order: Transfer, owner: Connection
     assert len(restored.objects) > 150
     assert not restore_target(order.target, replace(record)).changed
     assert_empty_and_whole(order, owner)
+
+
+def test_a_finished_load_is_taken_back_without_its_schema(order: Transfer, owner: Connection) -> None:
+    record = replace(order.record_of(database_oid(owner)), state=LOADED)
+    owner.execute("CREATE INDEX later ON users (first_name)")
+    assert not restore_target(order.target, record).changed
+    owner.execute(USER)
+    assert restore_target(order.target, record, discard=True).rows == {"users": 1}
+    assert [each.name for each in snapshot(owner).indexes if each.name == "later"] == ["later"]
+
+
+def test_a_record_of_a_database_that_is_gone_does_nothing(order: Transfer, owner: Connection) -> None:
+    replace(order.record_of(database_oid(owner)), database=1).write(order.record)
+    owner.execute("CREATE INDEX later ON users (first_name)")
+    assert clear_earlier(order.target, order.record) is None
+    assert not order.record.exists()
+    assert [each.name for each in snapshot(owner).indexes if each.name == "later"] == ["later"]
+
+
+def test_each_target_has_a_record_of_its_own(owner: Connection, target: Target, tmp_path: Path) -> None:
+    file = record_file(owner, tmp_path)
+    assert file.parent == tmp_path
+    with connect(target.server.conninfo(), "test") as other:
+        assert record_file(other, tmp_path) != file
+    with connect(target.conninfo, "test") as same:
+        assert record_file(same, tmp_path) == file

@@ -86,7 +86,7 @@ def test_rows_of_others_are_refused_and_our_own_replaced(order: Transfer, owner:
     assert "holds rows that this run did not load (users 1)" in message
     assert counts(order, owner)["users"] == 1
     assert not order.record.exists()
-    report = transfer(replace(order, own_rows=True))
+    report = transfer(replace(order, discard_rows=True))
     assert counts(order, owner)["users"] == report.tables["users"].rows
 
 

@@ -7,6 +7,7 @@ put keys, indexes and constraints back, even when the process that loaded was ki
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,7 @@ from .catalog import SPELLING, Catalog, Column, Constraint, EnumType, Index, Oth
 from .connection import Connection, connect, set_locally
 from .errors import MigrationError
 from .journal import write_whole
+from .stunnel import endpoint_of
 from .target_state import LOCK_WAIT_MILLISECONDS, empty_tables, end_backends, row_counts, target_fingerprint
 
 APPLICATION_NAME = "contralock restore_target"
@@ -36,10 +38,16 @@ _KINDS: Mapping[str, type[Any]] = {
 }
 #: Foreign keys rest on the other constraints: they go first and come last.
 _FOREIGN_KEY = "foreign key"
-# Autovacuum has no role. What kind of backend another role's is, a role without further rights cannot see.
+# Only who may write can lose rows: a monitoring role that is always there is no reason to refuse.
 _OTHER_SESSIONS = """
-SELECT DISTINCT usename::text FROM pg_stat_activity
- WHERE datname = current_database() AND usename <> current_user ORDER BY 1"""
+SELECT DISTINCT a.usename::text
+  FROM pg_stat_activity a
+  JOIN pg_namespace n ON n.nspname = %(schema)s
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = ANY (%(tables)s)
+ WHERE a.datname = current_database() AND a.usename <> current_user
+   AND has_table_privilege(a.usesysid, c.oid, 'INSERT, UPDATE, DELETE')
+   AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = a.usesysid)
+ ORDER BY 1"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class TargetRecord:
     """What a load found, and whose rows the target holds since.
 
     Attributes:
+        database: The database's OID: one that was dropped and made again is another one.
+        label: Who loads; the run's id, where there is a run.
         tables: The tables that are loaded.
         application_name: How the load's sessions show themselves.
         catalog: The schema before the load.
@@ -54,6 +64,8 @@ class TargetRecord:
         fingerprints: Table to fingerprint right after the load; empty before.
     """
 
+    database: int
+    label: str
     tables: tuple[str, ...]
     application_name: str
     catalog: Catalog = field(repr=False)
@@ -80,6 +92,8 @@ class TargetRecord:
             catalog = content["catalog"]
             kinds = {name: tuple(kind(**each) for each in catalog[name]) for name, kind in _KINDS.items()}
             return cls(
+                database=int(content["database"]),
+                label=content["label"],
                 tables=tuple(content["tables"]),
                 application_name=content["application_name"],
                 catalog=Catalog(schema=catalog["schema"], owner=catalog["owner"], **kinds),
@@ -91,7 +105,7 @@ class TargetRecord:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise MigrationError(
                 f"{file} is no record of a target ({type(error).__name__})",
-                "Take the schema back and apply it again (apply_schema.py), then remove the file",
+                "See that the target is empty and its schema whole (apply_schema.py), then remove the file",
             ) from None
 
     def loaded(self, fingerprints: Mapping[str, str]) -> TargetRecord:
@@ -119,8 +133,47 @@ class Restored:
         return bool(self.sessions or self.rows or self.objects)
 
 
+def database_oid(connection: Connection) -> int:
+    """Return what tells this database from one of the same name that was dropped before."""
+    found = connection.execute("SELECT oid::bigint FROM pg_database WHERE datname = current_database()").fetchone()
+    return int(str(found[0])) if found else 0
+
+
+def record_file(connection: Connection, directory: Path) -> Path:
+    """Return where the record of this target is kept: one for each target, whatever run loads it."""
+    endpoint = endpoint_of(connection)
+    named = f"{endpoint.host}\0{endpoint.port}\0{endpoint.dbname}"
+    return directory / f"target-{hashlib.sha256(named.encode()).hexdigest()[:16]}.json"
+
+
+def clear_earlier(target: str, file: Path, *, discard: bool = False) -> Restored | None:
+    """Take back what an earlier load has left, if its record is there; the record goes then.
+
+    Args:
+        target: libpq connection string of the owner.
+        file: The record.
+        discard: See ``restore_target``.
+
+    Returns:
+        What it took; None when there was no record, or it was about a database that is gone.
+
+    Raises:
+        MigrationError: See ``restore_target`` and ``TargetRecord.read``.
+    """
+    record = TargetRecord.read(file)
+    if record is None:
+        return None
+    with connect(target, APPLICATION_NAME) as connection:
+        same = database_oid(connection) == record.database
+    restored = restore_target(target, record, discard=discard) if same else None
+    file.unlink()
+    return restored
+
+
 def restore_target(target: str, record: TargetRecord, *, discard: bool = False) -> Restored:
     """Leave the target empty and whole, as it was before the load. Done twice, the second time changes nothing.
+
+    After a finished load the schema was whole; what others have made of it since is theirs, and stays.
 
     Args:
         target: libpq connection string of the owner.
@@ -135,8 +188,12 @@ def restore_target(target: str, record: TargetRecord, *, discard: bool = False) 
         try:
             sessions = end_backends(connection, record.application_name)
             rows = _rows(connection, record)
-            if rows and record.state == LOADED and not discard:
-                _refuse_foreign_rows(connection, record)
+            if record.state == LOADED:
+                if rows and not discard:
+                    assert_untouched(connection, record)
+                if rows:
+                    empty_tables(connection, record.catalog.schema, record.tables)
+                return Restored(sessions, rows, ())
             return Restored(sessions, rows, _restore(connection, record, empty=bool(rows)))
         except psycopg.Error as error:
             words = " ".join(str(error).split())
@@ -152,19 +209,25 @@ def _rows(connection: Connection, record: TargetRecord) -> dict[str, int]:
     return {table: rows for table, rows in counts.items() if rows}
 
 
-def _refuse_foreign_rows(connection: Connection, record: TargetRecord) -> None:
-    others = [str(role) for (role,) in connection.execute(_OTHER_SESSIONS)]
+def assert_untouched(connection: Connection, record: TargetRecord) -> None:
+    """Refuse when the rows are not the load's alone any more, or others are connected that may write.
+
+    Raises:
+        MigrationError: Names the tables, or the roles.
+    """
+    given = {"schema": record.catalog.schema, "tables": list(record.tables)}
+    others = [str(role) for (role,) in connection.execute(_OTHER_SESSIONS, given)]
     now = target_fingerprint(connection, record.catalog.schema, record.tables)
     changed = [table for table in record.tables if now[table] != record.fingerprints.get(table)]
     if changed:
         raise MigrationError(
             f"rows have changed in the target since they were loaded ({', '.join(changed)}): they would be lost",
-            "Compare the databases first; say discard when these rows may go",
+            "Compare the databases first; when these rows may go, say so (discard_rows)",
         )
     if others:
         raise MigrationError(
             f"other roles are connected to the target ({', '.join(others)}): what they write now would be lost",
-            "Stop the application and end these sessions first; say discard when their rows may go",
+            "Stop the application and end these sessions first; when their rows may go, say so (discard_rows)",
         )
 
 

@@ -29,7 +29,7 @@ from .plan import Plan
 from .prepared_copy import Prepared, prepare_copy
 from .source_file import open_source
 from .stunnel import assert_short, endpoint_of, local_socket
-from .target_restore import Restored, TargetRecord, restore_target
+from .target_restore import Restored, TargetRecord, clear_earlier, database_oid, restore_target
 from .target_state import assert_emptiable, empty_tables, row_counts, target_fingerprint
 
 APPLICATION_NAME = "contralock data_transfer"
@@ -62,7 +62,7 @@ class Transfer:
             and plain.
         record: File that keeps what stood in the target; it stays, for ``restore_target``.
         label: Distinguishes the load's sessions on the server; letters, digits, ``_`` and ``-``.
-        own_rows: Whether rows in the target are this run's, to be replaced.
+        discard_rows: Whether rows in the target may go, whoever loaded or changed them.
         time_limit: Seconds that the engine may take.
         engine: ``pgloader``.
         accepted_versions: Of the engine.
@@ -74,7 +74,7 @@ class Transfer:
     scratch: Path
     record: Path
     label: str
-    own_rows: bool = False
+    discard_rows: bool = False
     time_limit: float = TIME_LIMIT_SECONDS
     engine: str = "pgloader"
     accepted_versions: tuple[str, ...] = TESTED_VERSIONS
@@ -83,6 +83,11 @@ class Transfer:
     def directory(self) -> Path:
         """Where this load's files lie, as long as it lasts."""
         return self.scratch / f"load-{self.label}"
+
+    def record_of(self, database: int) -> TargetRecord:
+        """Return the record of a load that is about to begin."""
+        name = LOAD_NAME.format(self.label)
+        return TargetRecord(database, self.label, tuple(self.tables), name, self.plan.catalog)
 
     @property
     def tables(self) -> list[str]:
@@ -133,18 +138,20 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
         MigrationError: It was refused before anything was loaded, or it failed and the target is empty and whole again;
             when even that could not be done, the message says so and how to do it later.
     """
-    version = _assert_possible(order)
-    earlier = TargetRecord.read(order.record)
-    restored = restore_target(order.target, earlier) if earlier else None
+    version = assert_possible(order)
+    restored = clear_earlier(order.target, order.record, discard=order.discard_rows)
     say = progress or (lambda _: None)
     with _server_errors_told(), _private_directory(order.directory):
         assert_room(
             order.scratch, int(order.source.stat().st_size * ROOM_FACTOR), f"the prepared copy of {order.source}"
         )
         with connect(order.target, APPLICATION_NAME) as connection:
-            _assert_ready(connection, order)
+            assert_ready(connection, order)
+            if order.discard_rows:
+                empty_tables(connection, order.plan.schema, order.tables)
+            database = database_oid(connection)
         prepared = _prepare(order, say)
-        record = TargetRecord(tuple(order.tables), LOAD_NAME.format(order.label), order.plan.catalog)
+        record = order.record_of(database)
         record.write(order.record)
         try:
             load_seconds, seconds, analyze_seconds = _load(order, record, prepared, say)
@@ -167,8 +174,12 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
     )
 
 
-def _assert_possible(order: Transfer) -> str:
-    """Refuse what needs no server to be refused; return the engine's version."""
+def assert_possible(order: Transfer) -> str:
+    """Refuse what needs no server to be refused; return the engine's version.
+
+    Raises:
+        MigrationError: The engine is unknown, missing or another version; label or scratch directory cannot be used.
+    """
     if order.engine not in ENGINES:
         raise MigrationError(f"there is no engine {order.engine!r}", f"Choose one of {', '.join(ENGINES)}")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,46}", order.label):
@@ -205,8 +216,13 @@ def _server_errors_told() -> Iterator[None]:
         raise MigrationError(f"the target answered: {words}", "See that the server is up, and run again") from None
 
 
-def _assert_ready(connection: Connection, order: Transfer) -> None:
-    """Refuse a target that is not what the plan was made from, or that holds rows of others; empty it of our own."""
+def assert_ready(connection: Connection, order: Transfer) -> None:
+    """Refuse a target that a load could not begin with.
+
+    Raises:
+        MigrationError: Its schema is not what the plan was made from, it holds rows of others, other tables refer to
+            it, or the engine cannot spell its names.
+    """
     plan = order.plan
     endpoint = endpoint_of(connection)
     names = [plan.schema, *order.tables, *(column.target.name for table in plan.tables for column in table.columns)]
@@ -218,7 +234,7 @@ def _assert_ready(connection: Connection, order: Transfer) -> None:
         )
     assert_emptiable(connection, plan.schema, order.tables)
     filled = {table: rows for table, rows in row_counts(connection, plan.schema, order.tables).items() if rows}
-    if filled and not order.own_rows:
+    if filled and not order.discard_rows:
         shown = ", ".join(f"{table} {rows:,}" for table, rows in list(filled.items())[:5])
         more = f" and {len(filled) - 5} tables more" if len(filled) > 5 else ""
         raise MigrationError(
@@ -226,8 +242,6 @@ def _assert_ready(connection: Connection, order: Transfer) -> None:
             "See whose they are; move them away, or empty the tables when nobody needs them",
             {"rows": filled},
         )
-    if filled:
-        empty_tables(connection, plan.schema, order.tables)
 
 
 def _prepare(order: Transfer, say: Progress) -> Prepared:

@@ -1,0 +1,200 @@
+"""The transfer as a step of a run: where its files are, whose rows the target holds, and what a check can say."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .catalog import Catalog, snapshot
+from .connection import Connection, connect
+from .errors import MigrationError
+from .pgloader import TESTED_VERSIONS
+from .plan import Plan, make_plan
+from .profile import Mapping as ProfileMapping
+from .run_directory import RUN_ID, RunDirectory
+from .source_file import open_source
+from .source_schema import read_schema
+from .target_restore import (
+    LOADED,
+    Restored,
+    TargetRecord,
+    assert_untouched,
+    clear_earlier,
+    database_oid,
+    record_file,
+    restore_target,
+)
+from .target_state import row_counts
+from .transfer import (
+    APPLICATION_NAME,
+    TIME_LIMIT_SECONDS,
+    Progress,
+    Transfer,
+    TransferReport,
+    assert_possible,
+    assert_ready,
+    transfer,
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        target: libpq connection string of the database's owner.
+        mapping: The profile's.
+        root: Directory of the runs, which keeps the record of each target (0700).
+        label: The run's id, or another name for the load.
+        schema: The target's schema.
+        scratch: Directory for the load's files.
+        discard_rows: Whether rows in the target may go, whoever loaded or changed them.
+        time_limit: Seconds that the engine may take.
+        engine: ``pgloader``.
+        accepted_versions: Of the engine.
+    """
+
+    target: str
+    mapping: ProfileMapping
+    root: Path
+    label: str
+    schema: str
+    scratch: Path
+    discard_rows: bool = False
+    time_limit: float = TIME_LIMIT_SECONDS
+    engine: str = "pgloader"
+    accepted_versions: tuple[str, ...] = TESTED_VERSIONS
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A finished load, and the schema that it was held against."""
+
+    report: TransferReport
+    catalog: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a load would do: the source's rows, and the earlier load's rows that it would take back."""
+
+    rows: int
+    earlier_rows: int
+
+
+def load(request: Request, source: Path, progress: Progress | None = None) -> Loaded:
+    """Load everything; what an earlier load of ours has left is taken back first.
+
+    Raises:
+        MigrationError: See ``transfer``; or the earlier load's rows have changed since and nobody gave them up.
+    """
+    with connect(request.target, APPLICATION_NAME) as connection:
+        file = record_file(connection, request.root)
+    clear_earlier(request.target, file, discard=_may_discard(request, TargetRecord.read(file)))
+    # Only now: a killed load has left a schema without its foreign keys.
+    with connect(request.target, APPLICATION_NAME) as connection:
+        catalog = snapshot(connection, request.schema)
+    order = _order(request, source, file, catalog)
+    return Loaded(transfer(order, progress), catalog.description)
+
+
+def check(request: Request, source: Path) -> Prediction:
+    """Refuse what ``load`` would refuse before it reads rows, and change nothing.
+
+    Raises:
+        MigrationError: See ``load``.
+    """
+    with connect(request.target, APPLICATION_NAME) as connection:
+        file = record_file(connection, request.root)
+        record = _standing(connection, TargetRecord.read(file))
+        catalog = record.catalog if record and record.state != LOADED else snapshot(connection, request.schema)
+        order = _order(request, source, file, catalog)
+        assert_possible(order)
+        earlier = sum(row_counts(connection, request.schema, record.tables).values()) if record else 0
+        if not earlier:
+            if record is None or record.state == LOADED:
+                assert_ready(connection, order)
+        elif record and record.state == LOADED and not _may_discard(request, record):
+            assert_untouched(connection, record)
+    return Prediction(sum(table.source.rows or 0 for table in order.plan.tables), earlier)
+
+
+def empty(request: Request, *, check_only: bool = False) -> Restored:
+    """Take back what our load has put into the target; rows that are nobody's load are refused.
+
+    Args:
+        request: Engine, scratch and time limit are of no account.
+        check_only: Say what would go, and change nothing.
+
+    Raises:
+        MigrationError: See ``restore_target``; or the target holds rows and there is no record of their load.
+    """
+    with connect(request.target, APPLICATION_NAME) as connection:
+        file = record_file(connection, request.root)
+        record = _standing(connection, TargetRecord.read(file))
+        tables = record.tables if record else _tables(connection, request)
+        counts = {table: rows for table, rows in row_counts(connection, request.schema, tables).items() if rows}
+        if counts and record is None:
+            raise MigrationError(
+                f"the target holds rows, and no load of {request.root} put them there ({', '.join(counts)})",
+                "See whose they are; empty the tables by hand when nobody needs them",
+                {"rows": counts},
+            )
+        if check_only and record:
+            if counts and record.state == LOADED and not _may_discard(request, record):
+                assert_untouched(connection, record)
+            return Restored(0, counts, ())
+    if record is None:
+        return Restored(0, {}, ())
+    restored = restore_target(request.target, record, discard=_may_discard(request, record))
+    file.unlink(missing_ok=True)
+    return restored
+
+
+def _standing(connection: Connection, record: TargetRecord | None) -> TargetRecord | None:
+    """Return the record unless it is about a database that was dropped since."""
+    return record if record and record.database == database_oid(connection) else None
+
+
+def _tables(connection: Connection, request: Request) -> list[str]:
+    there = [table.name for table in snapshot(connection, request.schema).tables]
+    return [table for table in there if table not in request.mapping.never_carried]
+
+
+def _may_discard(request: Request, record: TargetRecord | None) -> bool:
+    """Tell whether the rows may go: somebody says so now, or said so by going back to SQLite after that load.
+
+    The way back compares first and goes on only when the number of rows that it loses was given to it. It also keeps
+    the application's role out, so that nobody has written since.
+    """
+    return request.discard_rows or (record is not None and _was_given_up(request.root, record))
+
+
+def _was_given_up(root: Path, record: TargetRecord) -> bool:
+    if not RUN_ID.fullmatch(record.label):
+        return False
+    later = sorted(path for path in root.glob("*-roll_back-*") if path.name > record.label)
+    for path in later:
+        with contextlib.suppress(MigrationError):
+            if RunDirectory.at(path).outcome() == "done":
+                return True
+    return False
+
+
+def _order(request: Request, source: Path, file: Path, catalog: Catalog) -> Transfer:
+    with contextlib.closing(open_source(source)) as opened:
+        plan: Plan = make_plan(request.mapping, read_schema(opened), catalog)
+    return Transfer(
+        source=source,
+        target=request.target,
+        plan=plan,
+        scratch=request.scratch,
+        record=file,
+        label=request.label,
+        discard_rows=request.discard_rows,
+        time_limit=request.time_limit,
+        engine=request.engine,
+        accepted_versions=request.accepted_versions,
+    )

@@ -1,0 +1,261 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: MIT
+# ruff: noqa: E402 (Ansible reads the documentation first)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: data_transfer
+short_description: Loads a SQLite file into PostgreSQL, or leaves PostgreSQL as it was
+version_added: 0.1.0
+description:
+  - Converts every row as the profile says, loads all of them, counts them, and compares the schema with what it was.
+    What does not fit is refused before anything is loaded, with table, key, column, reason and mend.
+  - Whatever fails after that, the tables are empty again and their keys, indexes and constraints are there. What stood
+    in the target is recorded before the first row, so that a load which was killed is taken back by the next one, or
+    by O(state=empty).
+  - Refuses a target that holds rows which no load recorded in O(root) put there, and rows that have changed since
+    their load, unless O(discard_rows) says that they may go or a way back that is done has given them up.
+  - The engine C(pgloader) reaches the server through C(stunnel), which verifies its certificate and name; its password
+    is in no file and no argument.
+author:
+  - ContraLock migration team (@contralock)
+options:
+  state:
+    description:
+      - V(loaded) loads.
+      - V(empty) takes back what a load has left, finished or not; done twice, the second time changes nothing.
+    type: str
+    choices: [loaded, empty]
+    default: loaded
+  source:
+    description: The SQLite file on the host, which nobody writes meanwhile; required with O(state=loaded).
+    type: path
+  mapping:
+    description: What the profile's C(mapping.yml) says, as P(contralock.database.profile#lookup) returns it.
+    type: dict
+    required: true
+  mapping_schema:
+    description: The JSON Schema of such a file, as P(contralock.database.profile#lookup) returns it.
+    type: dict
+    required: true
+  schema:
+    description: The target's schema.
+    type: str
+    default: public
+  root:
+    description:
+      - Directory that keeps the record of each target. With O(run) it is the directory of all runs by itself.
+    type: path
+    default: /var/lib/contralock-migration
+  scratch:
+    description:
+      - Directory for the files of a load, which are the application's data in clear; they are removed afterwards. Its
+        path is short and has letters, digits and C(/._-) only. By default C(scratch) in the directory of all runs.
+    type: path
+  discard_rows:
+    description: Whether rows in the target may go, whoever loaded or changed them.
+    type: bool
+    default: false
+  time_limit:
+    description: Seconds that the engine may take.
+    type: int
+    default: 14400
+  engine:
+    description: What loads.
+    type: str
+    choices: [pgloader]
+    default: pgloader
+  engine_versions:
+    description: Versions of the engine, as it says itself, that were tried; another one is refused.
+    type: list
+    elements: str
+    default: ["3.6.7", "3.6.10"]
+extends_documentation_fragment:
+  - contralock.database.target
+  - contralock.database.run
+attributes:
+  check_mode:
+    description: Refuses what a load would refuse before it reads the rows, and changes nothing.
+    support: full
+  diff_mode:
+    description: There is none.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Load every row
+  contralock.database.data_transfer:
+    target: host=db1.example.org dbname=contralock user=contralock_owner passfile=/etc/contralock-migration/pgpass
+    source: /var/lib/contralock-migration/20260301T220000Z-cut_over-1a2b/source.sqlite
+    mapping: "{{ lookup('contralock.database.profile', 'contralock').mapping }}"
+    mapping_schema: "{{ lookup('contralock.database.profile', 'contralock').mapping_schema }}"
+
+- name: Take the load back
+  contralock.database.data_transfer:
+    state: empty
+    target: service=contralock
+    mapping: "{{ lookup('contralock.database.profile', 'contralock').mapping }}"
+    mapping_schema: "{{ lookup('contralock.database.profile', 'contralock').mapping_schema }}"
+"""
+
+RETURN = r"""
+rows:
+  description: Rows that were loaded; in check mode those that would be; with O(state=empty) those that were taken out.
+  returned: success
+  type: int
+  sample: 50000
+tables:
+  description:
+    - Table to C(rows), C(bytes) (of its values as text), C(prepare_seconds) and C(load_seconds) (null where the engine
+      does not say).
+  returned: O(state=loaded), not in check mode
+  type: dict
+rules:
+  description: What the profile's rules changed, each with C(table), C(column), C(rule) and C(count).
+  returned: O(state=loaded), not in check mode
+  type: list
+  elements: dict
+catalog:
+  description: Object to definition of the schema, which is the same after the load as before.
+  returned: O(state=loaded), not in check mode
+  type: dict
+engine:
+  description: What loaded, and in which version it says to be.
+  returned: O(state=loaded), not in check mode
+  type: str
+  sample: pgloader 3.6.7
+seconds:
+  description: How long it took.
+  returned: success
+  type: float
+prepare_seconds:
+  description: How long the examination of the source and its prepared copy took.
+  returned: O(state=loaded), not in check mode
+  type: float
+load_seconds:
+  description: How long the engine took.
+  returned: O(state=loaded), not in check mode
+  type: float
+analyze_seconds:
+  description: How long ANALYZE took.
+  returned: O(state=loaded), not in check mode
+  type: float
+restored:
+  description: What of the schema was put back or taken away; a killed load leaves it without foreign keys.
+  returned: O(state=empty), not in check mode
+  type: list
+  elements: str
+earlier_rows:
+  description: Rows of an earlier load that would be taken back first.
+  returned: O(state=loaded) in check mode
+  type: int
+details:
+  description: Facts about a refusal, such as C(findings) or C(faults).
+  returned: failure
+  type: dict
+"""
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.contralock.database.plugins.module_utils.edge import (
+    RUN_ARGUMENTS,
+    TARGET_ARGUMENT,
+    run_module,
+)
+from ansible_collections.contralock.database.plugins.module_utils.run_step import Progress
+
+try:
+    from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+    from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
+        Loaded,
+        Request,
+        check,
+        empty,
+        load,
+    )
+except ImportError:
+    IMPORT_ERROR: str | None = traceback.format_exc()
+else:
+    IMPORT_ERROR = None
+
+ARGUMENTS: Mapping[str, Any] = {
+    **TARGET_ARGUMENT,
+    **RUN_ARGUMENTS,
+    "state": {"type": "str", "choices": ["loaded", "empty"], "default": "loaded"},
+    "source": {"type": "path"},
+    "mapping": {"type": "dict", "required": True},
+    "mapping_schema": {"type": "dict", "required": True},
+    "schema": {"type": "str", "default": "public"},
+    "root": {"type": "path", "default": "/var/lib/contralock-migration"},
+    "scratch": {"type": "path"},
+    "discard_rows": {"type": "bool", "default": False},
+    "time_limit": {"type": "int", "default": 14400},
+    "engine": {"type": "str", "choices": ["pgloader"], "default": "pgloader"},
+    "engine_versions": {"type": "list", "elements": "str", "default": ["3.6.7", "3.6.10"]},
+}
+
+
+def request_of(given: Mapping[str, Any]) -> Request:
+    run = Path(given["run"]) if given["run"] else None
+    root = run.parent if run else Path(given["root"])
+    return Request(
+        target=given["target"],
+        mapping=parse_mapping(given["mapping"], given["mapping_schema"]),
+        root=root,
+        label=run.name if run else "by_hand",
+        schema=given["schema"],
+        scratch=Path(given["scratch"]) if given["scratch"] else root / "scratch",
+        discard_rows=given["discard_rows"],
+        time_limit=given["time_limit"],
+        engine=given["engine"],
+        accepted_versions=tuple(given["engine_versions"]),
+    )
+
+
+def move_data(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
+    begun = time.monotonic()
+    request = request_of(module.params)
+    if module.params["state"] == "empty":
+        restored = empty(request, check_only=module.check_mode)
+        facts: dict[str, object] = {"rows": sum(restored.rows.values()), "restored": list(restored.objects)}
+        answer = {"changed": restored.changed, **facts, "facts": facts}
+    elif module.check_mode:
+        answer = {"changed": True, **asdict(check(request, Path(module.params["source"])))}
+    else:
+        answer = answer_of(load(request, Path(module.params["source"]), progress))
+    return {**answer, "seconds": round(time.monotonic() - begun, 3)}
+
+
+def answer_of(loaded: Loaded) -> dict[str, object]:
+    report = loaded.report
+    facts = {
+        "rows": report.rows,
+        "tables": {name: asdict(table) for name, table in report.tables.items()},
+        "rules": [asdict(count) for count in report.rule_counts],
+        "engine": f"{report.engine} {report.engine_version}",
+        "prepare_seconds": report.prepare_seconds,
+        "load_seconds": report.load_seconds,
+        "analyze_seconds": report.analyze_seconds,
+    }
+    return {"changed": True, **facts, "catalog": dict(loaded.catalog), "facts": facts}
+
+
+def main() -> None:
+    run_module(
+        ARGUMENTS,
+        move_data,
+        IMPORT_ERROR,
+        supports_check_mode=True,
+        required_if=[("state", "loaded", ["source"])],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The role, the action plugin and the module, run for real by ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, create_run
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import database_oid, record_file
+from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, empty, load
+
+from tests.integration.profile.contralock_target import PROFILE
+from tests.integration.transfer.transfer_server import ROWS, SECRET, fake_pgloader
+
+ROOT = Path(__file__).parents[3]
+BINARIES = Path(sys.executable).parent
+USER = """INSERT INTO users (email, password, first_name, last_name, role)
+          VALUES ('x@example.org', 'x', 'A', 'B', 'client')"""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What the role left, and everything that ansible-playbook printed."""
+
+    returncode: int
+    answer: dict[str, Any] = field(default_factory=dict)
+    output: str = ""
+
+
+def play(folder: Path, order: Transfer, *options: str, tasks_from: str = "main.yml", **variables: object) -> Played:
+    """Run the role; a failure's answer is the failed task's."""
+    answer = folder / "answer.json"
+    answer.unlink(missing_ok=True)
+    content = "{{ (ansible_failed_result | default(data_transfer_result)) | to_json }}"
+    keep = {
+        "ansible.builtin.copy": {"content": content, "dest": str(answer), "mode": "0600"},
+        "check_mode": False,
+        "diff": False,
+        "no_log": True,
+    }
+    role = {"ansible.builtin.import_role": {"name": "data_transfer", "tasks_from": tasks_from}}
+    tasks = {"block": [role], "rescue": [keep, {"ansible.builtin.fail": {"msg": "failed as it should"}}]}
+    playbook = folder / "play.yml"
+    playbook.write_text(
+        json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [tasks, keep]}])
+    )
+    given = {
+        "data_transfer_source": str(order.source),
+        "data_transfer_profile": str(PROFILE),
+        "data_transfer_root": str(order.scratch),
+        "migration_toolkit_target": order.target,
+        "migration_toolkit_python": sys.executable,
+        "migration_toolkit_pgloader_versions": list(order.accepted_versions),
+        "ansible_python_interpreter": sys.executable,
+        **variables,
+    }
+    done = subprocess.run(
+        [BINARIES / "ansible-playbook", "-i", "localhost,", playbook, "-e", json.dumps(given), "-vvv", *options],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+        timeout=240,
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+            "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(folder / "tmp"),
+        },
+    )
+    output = done.stdout + done.stderr
+    assert SECRET not in output
+    assert "P@55" not in output
+    return Played(done.returncode, json.loads(answer.read_text()) if answer.exists() else {}, output)
+
+
+def rows(order: Transfer, owner: Connection) -> int:
+    return sum(row_counts(owner, "public", order.tables).values())
+
+
+def test_check_load_and_back_within_a_run(order: Transfer, owner: Connection, tmp_path: Path) -> None:
+    run = create_run(order.scratch, "cut_over", {})
+    for step in ("preflight", "stop", "fence", "back_up"):
+        run.record(step, "done")
+    checked = play(tmp_path, order, "--check")
+    assert (checked.returncode, checked.answer["rows"], checked.answer["earlier_rows"]) == (0, ROWS, 0), checked.output
+    assert rows(order, owner) == 0
+
+    loaded = play(tmp_path, order, data_transfer_run=str(run.path), data_transfer_step="transfer")
+    assert loaded.returncode == 0, loaded.output
+    assert (loaded.answer["changed"], loaded.answer["rows"], rows(order, owner)) == (True, ROWS, ROWS)
+    assert loaded.answer["catalog"] == dict(order.plan.catalog.description)
+    standing = RunDirectory.at(run.path).standings()["transfer"]
+    assert (standing.state, standing.facts["rows"], len(standing.facts["tables"])) == ("done", ROWS, len(order.tables))
+    assert {each["rule"] for each in standing.facts["rules"]} >= {"lower"}
+
+    emptied = play(tmp_path, order, tasks_from="empty.yml")
+    assert (emptied.returncode, emptied.answer["changed"], emptied.answer["rows"]) == (0, True, ROWS), emptied.output
+    again = play(tmp_path, order, tasks_from="empty.yml")
+    assert (again.returncode, again.answer["changed"]) == (0, False), again.output
+    assert rows(order, owner) == 0
+    assert sorted(path.name for path in order.scratch.iterdir() if path.name.startswith("target-")) == []
+
+
+def test_a_failure_is_told_and_journalled(
+    order: Transfer, owner: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create_run(order.scratch, "cut_over", {})
+    fake_pgloader(tmp_path, '"$REAL" "$@"; exit 9', monkeypatch)
+    failed = play(tmp_path, order, data_transfer_run=str(run.path), data_transfer_step="transfer")
+    assert failed.returncode
+    assert "pgloader failed with exit code 9" in failed.answer["msg"]
+    standing = RunDirectory.at(run.path).standings()["transfer"]
+    assert standing.state == "failed"
+    assert rows(order, owner) == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"data_transfer_python": "/nowhere/python"}, "Run playbooks/prepare.yml"),
+        ({"data_transfer_source": "/nowhere.sqlite"}, "no such file"),
+        ({"data_transfer_time_limit": 0}, "Give seconds"),
+    ],
+)
+def test_the_preflight_refuses(order: Transfer, tmp_path: Path, variables: dict[str, object], words: str) -> None:
+    refused = play(tmp_path, order, **variables)
+    assert refused.returncode
+    assert words in refused.answer["msg"]
+
+
+@pytest.fixture
+def request_of(order: Transfer) -> Request:
+    mapping = load_profile(PROFILE).mapping
+    return Request(order.target, mapping, order.scratch, "by_hand", "public", order.scratch / "scratch")
+
+
+def test_rows_of_nobodys_load_are_left_alone(request_of: Request, order: Transfer, owner: Connection) -> None:
+    assert not empty(request_of).changed
+    owner.execute(USER)
+    for refused in (lambda: empty(request_of), lambda: empty(request_of, check_only=True)):
+        with pytest.raises(MigrationError, match=r"no load of .* put them there \(users\)"):
+            refused()
+    with pytest.raises(MigrationError, match="this run did not load"):
+        check(request_of, order.source)
+    assert check(replace(request_of, discard_rows=True), order.source).rows == ROWS
+    assert rows(order, owner) == 1
+
+
+def test_a_killed_load_is_no_obstacle_to_a_check_or_the_next_load(
+    request_of: Request, order: Transfer, owner: Connection
+) -> None:
+    order.record_of(database_oid(owner)).write(record_file(owner, order.scratch))
+    owner.execute(USER)
+    owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey")
+    assert check(request_of, order.source).earlier_rows == 1
+    assert empty(request_of, check_only=True).rows == {"users": 1}
+    assert rows(order, owner) == 1
+    loaded = load(request_of, order.source)
+    assert loaded.report.rows == ROWS
+    assert loaded.catalog == order.plan.catalog.description
+
+
+def test_a_way_back_that_is_done_gives_the_rows_up(request_of: Request, order: Transfer, owner: Connection) -> None:
+    cut_over = create_run(order.scratch, "cut_over", {})
+    of_run = replace(request_of, label=cut_over.id)
+    load(of_run, order.source)
+    owner.execute("UPDATE users SET bio = 'later'")
+    for refused in (lambda: check(request_of, order.source), lambda: load(request_of, order.source)):
+        with pytest.raises(MigrationError, match="rows have changed"):
+            refused()
+    with pytest.raises(MigrationError, match="rows have changed"):
+        empty(request_of)
+    way_back = create_run(order.scratch, "roll_back", {})
+    with pytest.raises(MigrationError, match="rows have changed"):
+        check(request_of, order.source)
+    way_back.record("close", "done", {"outcome": "done"})
+    assert check(request_of, order.source).earlier_rows == ROWS
+    assert empty(request_of).changed
+    assert rows(order, owner) == 0
