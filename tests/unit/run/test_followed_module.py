@@ -17,6 +17,7 @@ from ansible_collections.contralock.database.plugins.module_utils.journal import
 from ansible_collections.contralock.database.plugins.module_utils.left_over import process
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, latest
 from ansible_collections.contralock.database.plugins.module_utils.run_lock import read_lease
+from ansible_collections.contralock.database.plugins.modules.migration_run import without_password
 
 from tests.unit.run.kills import wait_for
 
@@ -200,6 +201,21 @@ def test_check_mode_opens_nothing_and_journals_nothing(play, root, runs):
     assert '"transfer_succeed.rows": "30"' in output or '"transfer_succeed.rows": 30' in output
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
     assert run.current().name == "preflight"
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"),
+    [
+        ("host=db1 dbname=contralock passfile=/etc/pgpass", True),
+        ("postgresql://owner@db1/contralock", True),
+        (f"host=db1 password={SECRET}", False),
+        (f"host=db1 password = '{SECRET}'", False),
+        (f"postgresql://owner:{SECRET}@db1/contralock", False),
+    ],
+)
+def test_a_password_in_a_connection_string_does_not_reach_the_journal(target, kept):
+    facts = {"target": target, "inventory": []}
+    assert without_password(facts) == (facts if kept else {"inventory": []})
 
 
 def test_a_module_that_dies_with_its_wrapper_fails_the_task(play, root):

@@ -221,6 +221,25 @@ def test_a_program_whose_module_was_killed_is_found_by_its_mark(runs, root):
         assert is_gone(program)
 
 
+def test_a_child_that_inherited_the_lock_is_found_although_its_module_was_killed(runs, root, monkeypatch, refusal):
+    monkeypatch.setattr("ansible_collections.contralock.database.plugins.module_utils.run_step.LOCK_WAIT_SECONDS", 0.2)
+    opened = runs.open()
+
+    def work() -> None:
+        with within_run(str(opened.run.path), "transfer", opened.lease):
+            os.fork()
+            time.sleep(600)
+
+    module = in_a_process(work)
+    wait_for(lambda: len(lock_holders(root / LOCK)) == 2)
+    kill(module)
+    (child,) = lock_holders(root / LOCK)
+    said = refusal(record_step, opened.run, "failed", "transfer", {}, opened.lease)
+    assert f"(pid {child.pid}) holds {root}/lock" in said
+    assert runs.open().ended == (str(child),)
+    assert lock_holders(root / LOCK) == []
+
+
 def test_programs_of_another_root_are_left_alone(runs, root, tmp_path):
     environment = {**os.environ, MARKER: str(tmp_path / "another")}
     with subprocess.Popen(["sleep", "600"], env=environment) as other:

@@ -161,6 +161,7 @@ text:
   elements: str
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,7 @@ def open_one(module: AnsibleModule) -> Mapping[str, object]:
         given["take_over"],
         given["lease_seconds"],
         given["application"],
-        given["facts"],
+        without_password(given["facts"]),
         given["process"],
     )
     if module.check_mode:
@@ -248,6 +249,13 @@ def open_one(module: AnsibleModule) -> Mapping[str, object]:
             else {**NOTHING, "steps": {step.name: "waiting" for step in steps_of(request.verb)}}
         ),
     }
+
+
+def without_password(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave a connection string out that holds a password against the rule: the journal and the report are read."""
+    if re.search(r"password\s*=|://[^/@]*:[^/@]*@", str(facts.get("target", ""))):
+        return {name: value for name, value in facts.items() if name != "target"}
+    return facts
 
 
 def record(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
