@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.file_holders import find_holders
-from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits, LiveCopy
+from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits, LiveCopy, _InOneGo
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_backup import back_up_running
 
 from tests.integration.source_file_care.source_files import (
@@ -92,6 +92,23 @@ def test_the_pause_of_a_busy_writer_is_measured_and_bounded(large: Path, backup:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (12501,)
         # One moment, not a mixture: events are numbered without a gap.
         assert connection.execute("SELECT count(*) = max(id) FROM events").fetchone() == (1,)
+
+
+def test_the_whole_time_of_one_go_is_the_pause(large: Path, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its steps is made to take longer, so that the sum is beyond any single step."""
+    own = _InOneGo.__call__
+
+    def slowly(watch: _InOneGo, status: int, remaining: int, total: int) -> None:
+        time.sleep(0.01)
+        own(watch, status, remaining, total)
+
+    monkeypatch.setattr(_InOneGo, "__call__", slowly)
+    with writer(large, every=0.02) as process:
+        made = back_up_running(large, backup, Limits(pause_ms=8000, seconds=60))
+        seen = ended(process)
+    assert made.longest_pause_ms is not None
+    assert made.longest_pause_ms >= 500
+    assert seen["worst_ms"] >= 500
 
 
 def test_a_pause_beyond_the_limit_is_refused_with_numbers(large: Path, backup: Path) -> None:

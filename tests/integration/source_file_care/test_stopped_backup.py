@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import durable_files, sqlite_backup
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.sqlite_backup import copy_stopped
+from ansible_collections.contralock.database.plugins.module_utils.sqlite_backup import (
+    Backup,
+    back_up_running,
+    copy_stopped,
+)
 
+from tests.integration.source_file_care.kill_points import count_calls, kill_at
 from tests.integration.source_file_care.module_calls import call
-from tests.integration.source_file_care.source_files import checksum, holder, make_database, writer
+from tests.integration.source_file_care.source_files import checksum, content, holder, make_database, writer
 
 
 @pytest.fixture
@@ -108,6 +115,28 @@ def test_a_disk_that_fills_up_is_said(source: Path, tmp_path: Path, monkeypatch:
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.usefixtures("nobody_there")
+@pytest.mark.parametrize("take", [copy_stopped, back_up_running])
+def test_killed_anywhere_a_backup_is_whole_or_not_there(tmp_path: Path, take: Callable[[Path, Path], Backup]) -> None:
+    source = make_database(tmp_path / "app.sqlite", megabytes=1.5)
+    expected = content(source)
+    (tmp_path / "first").mkdir()
+    calls = count_calls(lambda: take(source, tmp_path / "first" / "source.sqlite"))
+    assert calls >= 7
+    for number in range(1, calls + 1):
+        for when in ("before", "after"):
+            directory = tmp_path / f"{number} {when}"
+            directory.mkdir()
+            backup = directory / "source.sqlite"
+            kill_at(lambda backup=backup: take(source, backup), number, when)
+            if backup.exists():
+                shutil.copy(backup, tmp_path / "copy")
+                assert content(tmp_path / "copy") == expected
+            take(source, backup)
+            assert [entry.name for entry in directory.iterdir()] == ["source.sqlite"]
+            assert content(backup) == expected
 
 
 def test_the_module_backs_up_once(source: Path, backup: Path) -> None:

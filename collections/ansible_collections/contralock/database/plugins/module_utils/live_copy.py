@@ -158,12 +158,11 @@ class LiveCopy:
             watch.resume()
             self.reading.backup(writing, pages=self.step_pages, progress=watch, sleep=0)
 
-    def note_step(self, seconds: float, remaining: int, total: int) -> None:
+    def note_step(self, seconds: float, total: int) -> None:
         """Note a step that copied pages."""
         self._pages = total
         self._copied += self.step_pages
         self._copying_seconds += seconds
-        self.report("back up", total - remaining, total)
 
     def expected_seconds(self) -> float:
         """How long one go would take, from the steps so far."""
@@ -213,7 +212,8 @@ class _InSteps:
         copying = self._copying
         if status in (sqlite3.SQLITE_OK, sqlite3.SQLITE_DONE):
             copying.pause = max(copying.pause, seconds)
-            copying.note_step(seconds, remaining, total)
+            copying.note_step(seconds, total)
+            copying.report("back up", total - remaining, total)
             if seconds * 1000 > copying.limits.pause_ms and status != sqlite3.SQLITE_DONE:
                 raise _TooLongError
             if self._remaining is not None and remaining >= self._remaining > 0:
@@ -248,8 +248,11 @@ class _InOneGo:
 
     def __call__(self, status: int, remaining: int, total: int) -> None:
         now = time.monotonic()
-        self._copying.note_step(now - self._resumed, remaining, total)
-        if self._limit is not None and now - self._begun > self._limit and status != sqlite3.SQLITE_DONE:
+        self._copying.note_step(now - self._resumed, total)
+        if self._limit is None:
+            # Where writers wait, no time is spent on telling.
+            self._copying.report("back up", total - remaining, total)
+        elif now - self._begun > self._limit and status != sqlite3.SQLITE_DONE:
             raise _TooLongError
         self.resume()
 

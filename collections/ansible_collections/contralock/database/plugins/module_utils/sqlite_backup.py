@@ -205,6 +205,8 @@ def _assert_stopped(source: Path) -> None:
     with refused_politely(f"cannot look at {source}"):
         if not source.is_file():
             raise MigrationError(f"there is no file {source}", "Name the SQLite file that the application used")
+        # Who is writing has side files: the process is what the operator can do something about.
+        assert_no_holders(source)
         beside = [source.with_name(source.name + ending) for ending in SIDE_FILES if ending != "-shm"]
         full = [side for side in beside if side.exists() and side.stat().st_size]
     if full:
@@ -212,7 +214,6 @@ def _assert_stopped(source: Path) -> None:
             f"{source} is not the whole database: {', '.join(side.name for side in full)} beside it holds changes",
             "Fence the file first: that lets SQLite finish what is in there",
         )
-    assert_no_holders(source)
 
 
 def _give_name(part: Path, destination: Path, progress: Progress | None) -> None:
