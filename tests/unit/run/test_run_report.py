@@ -29,7 +29,8 @@ FACTS: dict[str, dict[str, Any]] = {
     "back_up": {"path": "/runs/source.sqlite", "sha256": "0123456789abcdef" * 4, "bytes": 10},
     "transfer": {
         "tables": TABLES,
-        "rule_counts": [
+        "engine": "pgloader 3.6.7",
+        "rules": [
             {"table": "users", "column": f"c{number}", "rule": "trim", "count": number} for number in range(1, 9)
         ],
     },
@@ -81,7 +82,7 @@ def test_a_cut_over_that_succeeded(written):
     lines = text.splitlines()
     assert lines[0] == "CUT-OVER DONE. Every cell was compared, none differs."
     assert "Application    runs on PostgreSQL" in lines
-    assert "Moved          12 tables, 12,000 rows, 123,456 cells compared, 0 differences" in lines
+    assert "Moved          12 tables, 12,000 rows, by pgloader 3.6.7, 123,456 cells compared, 0 differences" in lines
     assert "Window         20 s, from the stop until it was proven" in lines
     assert "  done    transfer            2 s  Load every row into PostgreSQL" in lines
     assert "               and 4 more, 26 times in all" in lines
@@ -180,6 +181,27 @@ def test_a_way_back_says_what_it_takes_back_and_what_is_given_up(runs):
     assert len(lines) <= 40
     taken = json.loads((forward.run.path / "report.json").read_text())
     assert (taken["outcome"], taken["application"]["uses"]) == ("taken_back", "SQLite")
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (
+            [{"user": "contralock_user", "application_name": "contralock", "tls_version": "TLSv1.3"}] * 2,
+            "Proof          PostgreSQL sees 2 sessions of contralock_user, over TLSv1.3",
+        ),
+        (
+            [{"user": "u", "application_name": "", "tls_version": None}],
+            "Proof          PostgreSQL sees 1 session of u, over no TLS",
+        ),
+        ([{"pid": 7, "command": "node"}], "Proof          node (pid 7) has the SQLite file open"),
+    ],
+)
+def test_the_proof_says_what_it_saw(written, seen, said):
+    rows = [*steps_up_to("cut_over", "prove", {**FACTS, "prove": {"seen": seen}}), *closed("done")]
+    lines = render_terminal(make_report(written(rows))).splitlines()
+    assert said in lines
+    assert len(lines) <= 40
 
 
 def test_a_rehearsal_says_what_to_expect(written):

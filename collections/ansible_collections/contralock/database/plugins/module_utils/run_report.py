@@ -2,7 +2,7 @@
 
 Everything comes from the run's journal: what the steps recorded as facts, and when. Known facts are ``tables`` (a
 table's name to ``rows``, ``bytes``, ``seconds``, ``cells``, ``differences``, each optional), ``rows``, ``cells`` and
-``differences`` (or ``number``) as sums, ``rule_counts`` (``table``, ``column``, ``rule``, ``count``), ``path``,
+``differences`` (or ``number``) as sums, ``rules`` (``table``, ``column``, ``rule``, ``count``), ``engine``, ``path``,
 ``sha256`` and ``bytes`` of the step ``back_up``, ``versions``, ``longest_pause_ms``, ``expected_window_seconds`` and
 ``disk_bytes``; others stay with their step.
 """
@@ -64,8 +64,9 @@ def make_report(run: RunDirectory) -> Report:
         "later_rows": _first(found, "later_rows"),
         "tables": tables,
         "totals": _totals(found, tables),
-        "rules": _first(found, "rule_counts") or [],
+        "rules": _first(found, "rules") or [],
         "backup": _backup(run, found),
+        "engine": _first(found, "engine"),
         "versions": _first(found, "versions") or {},
         "measured": {
             name: value
@@ -259,10 +260,9 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if totals["rows"] is not None:
         cells = f", {totals['cells']:,} cells compared" if totals["cells"] is not None else ""
         differing = f", {totals['differences']:,} differences" if totals["differences"] is not None else ""
-        yield (
-            "Moved" if report["outcome"] == "done" else "Loaded",
-            (f"{totals['tables'] or 0:,} tables, {totals['rows']:,} rows{cells}{differing}"),
-        )
+        by = f", by {report['engine']}" if report["engine"] else ""
+        what = f"{totals['tables'] or 0:,} tables, {totals['rows']:,} rows{by}{cells}{differing}"
+        yield "Moved" if report["outcome"] == "done" else "Loaded", what
     if report["rules"]:
         yield "Rules applied", _rules(report["rules"])
     if window and window["seconds"] is not None:
@@ -270,6 +270,7 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Window", f"{spoken_seconds(window['seconds'])}, from the stop until {until}"
     elif window:
         yield "Window", f"open since {_clock(window['begun'])} UTC"
+    yield from _proof(next((step["facts"].get("seen") for step in report["steps"] if step["name"] == "prove"), None))
     if report["takes_back"]:
         failure = report["takes_back"]["failure"]
         why = f", which failed at {failure['step']}: {failure['message']}" if failure else ""
@@ -279,6 +280,22 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _measured(report["measured"])
     if report["backup"]:
         yield "Backup", f"{report['backup']['path']}  sha256 {str(report['backup'].get('sha256', 'unknown'))[:16]}…"
+
+
+def _proof(seen: object) -> Iterator[tuple[str, str]]:
+    """Yield what the proof saw: the application's sessions in PostgreSQL, or its processes at the SQLite file."""
+    each = [one for one in seen if isinstance(one, Mapping)] if isinstance(seen, list) else []
+    if sessions := [one for one in each if "application_name" in one]:
+        tls = " and ".join(sorted({str(one.get("tls_version") or "no TLS") for one in sessions}))
+        of = " and ".join(sorted({str(one.get("user")) for one in sessions}))
+        yield "Proof", f"PostgreSQL sees {len(sessions)} {_plural('session', sessions)} of {of}, over {tls}"
+    elif each:
+        of = ", ".join(f"{one.get('command')} (pid {one.get('pid')})" for one in each[:3])
+        yield "Proof", f"{of} {'has' if len(each) == 1 else 'have'} the SQLite file open"
+
+
+def _plural(noun: str, things: Sequence[object]) -> str:
+    return noun if len(things) == 1 else f"{noun}s"
 
 
 def _measured(measured: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
