@@ -59,6 +59,29 @@ class ActionModule(FollowedStep):
     pass
 """
 
+# A connection that breaks at the second and the third look, and comes back.
+CONNECTION = """
+DOCUMENTATION = '''
+name: flaky
+short_description: breaks
+description: breaks
+author: tests
+extends_documentation_fragment: [connection_pipelining]
+'''
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.connection.local import Connection as Local
+
+class Connection(Local):
+    looks = 0
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        if "/jobs/j" in cmd and "progress.json" in cmd:
+            self.looks += 1
+            if self.looks in (2, 3):
+                raise AnsibleConnectionFailure("broken")
+        return super().exec_command(cmd, in_data, sudoable)
+"""
+
 OPEN = [
     {
         "contralock.database.migration_run": {"state": "opened", "verb": "cut_over", "root": "{{ root }}"},
@@ -85,9 +108,11 @@ class Play:
         self.folder = folder
         self.root = root
         plugins = folder / "ansible_collections/test/run/plugins"
-        for kind, content in (("modules", MODULE), ("action", ACTION)):
-            (plugins / kind).mkdir(parents=True)
-            (plugins / kind / "long_verb.py").write_text(content)
+        files = {"modules/long_verb": MODULE, "action/long_verb": ACTION, "connection/flaky": CONNECTION}
+        for name, content in files.items():
+            file = plugins / f"{name}.py"
+            file.parent.mkdir(parents=True)
+            file.write_text(content)
 
     def start(self, tasks: list[dict[str, Any]], *options: str) -> subprocess.Popen[str]:
         play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
@@ -190,6 +215,15 @@ def test_a_long_verb_is_followed_and_ends_like_its_module(play, root, tmp_path):
     assert run.facts("transfer")["rows"] == 30
     assert run.standings()["compare"].message == "users.id 7 does not fit. Mend it."
     assert sorted(path.name for path in run.path.iterdir()) == ["journal.jsonl", "progress.json"]
+
+
+def test_a_broken_connection_that_comes_back_is_borne_with(play, root, tmp_path):
+    answers = tmp_path / "answers.json"
+    followed = {**step("transfer"), "vars": {"ansible_connection": "test.run.flaky"}}
+    code, output = play([*OPEN, followed, keep(answers, "transfer_succeed")])
+    assert code == 0, output
+    assert json.loads(answers.read_text())["transfer_succeed"]["rows"] == 30
+    assert only_run(root).standings()["transfer"].state == "done"
 
 
 def test_check_mode_opens_nothing_and_journals_nothing(play, root, runs):
