@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ansible_collections.contralock.database.plugins.module_utils.sqlite_fence i
 )
 
 from tests.integration.source_file_care.kill_points import count_calls, kill_at, tree, unswappable
+from tests.integration.source_file_care.left_files import LEFT, kill, placed, rows
 from tests.integration.source_file_care.module_calls import call
 from tests.integration.source_file_care.source_files import (
     can_write,
@@ -36,16 +36,6 @@ from tests.integration.source_file_care.source_files import (
 
 RUN = "20260101T020000Z-cut_over-1f3a"
 
-HALF_A_TRANSACTION = """
-import sqlite3, sys, time
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute(f"PRAGMA journal_mode = {sys.argv[2]}")
-connection.execute("PRAGMA cache_size = 5")
-connection.execute("BEGIN")
-connection.execute("UPDATE users SET content = zeroblob(3900)")
-print("in the middle", flush=True)
-time.sleep(60)
-"""
 IGNORES_THE_STOP = """
 import signal, sqlite3, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -55,61 +45,6 @@ while True:
     connection.execute("INSERT INTO events (note) VALUES ('still here')")
     time.sleep(0.02)
 """
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-
-
-def leave_open_wal(path: Path) -> None:
-    with writer(path) as process:
-        time.sleep(0.1)
-        kill(process)
-
-
-def leave_hot_journal(path: Path, journal_mode: str) -> None:
-    with running(HALF_A_TRANSACTION, path, journal_mode) as process:
-        kill(process)
-
-
-#: How the application left its file -> made by.
-LEFT = {
-    "closed": make_database,
-    "wal closed": lambda path: make_database(path, "wal"),
-    "wal killed": lambda path: leave_open_wal(make_database(path, "wal")),
-    "journal hot": lambda path: leave_hot_journal(make_database(path, megabytes=0.3), "delete"),
-    "journal kept": lambda path: make_database(path, "persist"),
-    "journal kept and hot": lambda path: leave_hot_journal(make_database(path, megabytes=0.3), "persist"),
-}
-
-
-@pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One directory for each way of leaving the file, and beside it one in which SQLite has opened it since."""
-    root = tmp_path_factory.mktemp("templates")
-    for name, leave in LEFT.items():
-        (root / name).mkdir()
-        leave(root / name / "app.sqlite")
-    assert (root / "wal killed" / "app.sqlite-wal").stat().st_size > 0
-    assert (root / "journal hot" / "app.sqlite-journal").stat().st_size > 0
-    return root
-
-
-def rows(directory: Path) -> list[tuple[object, ...]]:
-    """What SQLite reads in a copy of the directory: what the application has committed."""
-    copy = directory.with_name(f"{directory.name} read")
-    shutil.copytree(directory, copy)
-    with closing(sqlite3.connect(copy / "app.sqlite")) as connection:
-        connection.execute("SELECT count(*) FROM users").fetchone()
-    found = content(copy / "app.sqlite")
-    shutil.rmtree(copy)
-    return found
-
-
-def placed(templates: Path, name: str, directory: Path) -> Path:
-    shutil.copytree(templates / name, directory)
-    return directory / "app.sqlite"
 
 
 @pytest.fixture
@@ -381,67 +316,6 @@ def test_a_file_that_cannot_be_moved_stays(database: Path) -> None:
         assert [entry.name for entry in database.parent.iterdir()] == ["app.sqlite"]
     finally:
         subprocess.run(["umount", database], check=True)
-
-
-@pytest.mark.usefixtures("nobody_there")
-@pytest.mark.parametrize(
-    ("left", "swappable"),
-    [("closed", True), ("wal killed", True), ("journal kept and hot", True), ("wal killed", False)],
-    ids=["closed", "wal killed", "journal kept and hot", "names cannot be swapped"],
-)
-def test_killed_anywhere_while_raising(templates: Path, tmp_path: Path, left: str, swappable: bool) -> None:
-    expected = rows(templates / left)
-    first = placed(templates, left, tmp_path / "first")
-    calls = count_calls(lambda: raise_fence(first, RUN, watch=0), swappable)
-    assert calls >= 6
-    for number in range(1, calls + 1):
-        for when in ("before", "after"):
-            for going_on in (True, False):
-                directory = tmp_path / f"{number} {when} {going_on}"
-                path = placed(templates, left, directory)
-                kill_at(lambda path=path: raise_fence(path, RUN, watch=0), number, when, swappable)
-                if swappable:
-                    assert path.exists(), "the name was free for a moment"
-                if going_on:
-                    fence = raise_fence(path, RUN, 0, 0)
-                    assert {entry.name for entry in directory.iterdir()} == {"app.sqlite", fence.moved_to.name}
-                    assert content(fence.moved_to) == expected
-                else:
-                    lower_fence(path, RUN)
-                    assert rows(directory) == expected
-                    assert {entry.name for entry in directory.iterdir()} <= {path.name, *side_files(path)}
-
-
-@pytest.mark.usefixtures("nobody_there")
-@pytest.mark.parametrize("swappable", [True, False], ids=["names swapped", "names cannot be swapped"])
-def test_killed_anywhere_while_lowering(templates: Path, tmp_path: Path, swappable: bool) -> None:
-    fenced = tmp_path / "fenced"
-    fence = raise_fence(placed(templates, "closed", fenced), RUN, watch=0)
-
-    def again(name: str) -> Path:
-        shutil.copytree(fenced, tmp_path / name)
-        return tmp_path / name / "app.sqlite"
-
-    first = again("first")
-    calls = count_calls(lambda: lower_fence(first, RUN, fence.sha256 or ""), swappable)
-    assert calls >= 4
-    for number in range(1, calls + 1):
-        for when in ("before", "after"):
-            for going_on in (True, False):
-                path = again(f"{number} {when} {going_on}")
-                kill_at(lambda path=path: lower_fence(path, RUN, fence.sha256 or ""), number, when, swappable)
-                if swappable:
-                    assert path.exists(), "the name was free for a moment"
-                if going_on:
-                    lower_fence(path, RUN, fence.sha256 or "")
-                    assert [entry.name for entry in path.parent.iterdir()] == ["app.sqlite"]
-                    assert checksum(path) == fence.sha256
-                else:
-                    assert raise_fence(path, RUN, 0, 0).sha256 == fence.sha256
-
-
-def side_files(path: Path) -> set[str]:
-    return {path.name + ending for ending in ("-wal", "-shm", "-journal")}
 
 
 def test_without_swappable_names_it_ends_in_the_same_place(database: Path) -> None:
