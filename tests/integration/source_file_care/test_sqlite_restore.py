@@ -18,6 +18,7 @@ from ansible_collections.contralock.database.plugins.module_utils.sqlite_fence i
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_restore import (
     Ownership,
     Restoration,
+    check_backup,
     predict_restore,
     restore_file,
 )
@@ -108,7 +109,7 @@ def test_a_tampered_backup_is_refused(tmp_path: Path) -> None:
         file.seek(5000)
         file.write(b"tampered")
     before = tree(tmp_path / "data")
-    for deed in (restore_file, predict_restore):
+    for deed in (restore_file, predict_restore, check_backup):
         with pytest.raises(MigrationError, match="was changed"):
             deed(wanted)
     assert tree(tmp_path / "data") == before
@@ -130,11 +131,22 @@ def test_a_backup_that_changes_while_it_is_copied_is_refused(tmp_path: Path, mon
     assert not wanted.path.with_name("app.sqlite.restored.part").exists()
 
 
+def test_a_check_of_the_backup_does_not_mind_what_became_of_the_file(tmp_path: Path) -> None:
+    fence, wanted = cut_over(tmp_path)
+    fence.moved_to.unlink()
+    assert check_backup(replace(wanted, ownership=Ownership())).sha256 == fence.sha256
+    restore_file(wanted)
+    with closing(sqlite3.connect(wanted.path)) as application, application:
+        application.execute("INSERT INTO events (note) VALUES ('after the way back')")
+    assert not check_backup(wanted).changed
+
+
 def test_a_missing_backup_is_refused(tmp_path: Path) -> None:
     _, wanted = cut_over(tmp_path)
     wanted.backup.unlink()
-    with pytest.raises(MigrationError, match="there is no backup"):
-        restore_file(wanted)
+    for deed in (restore_file, predict_restore, check_backup):
+        with pytest.raises(MigrationError, match="there is no backup"):
+            deed(wanted)
 
 
 def test_a_file_that_somebody_made_is_not_replaced(tmp_path: Path) -> None:

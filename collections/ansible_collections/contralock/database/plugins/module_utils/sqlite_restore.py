@@ -107,6 +107,19 @@ def restore_file(wanted: Restoration, progress: Progress | None = None) -> Resto
     return Restored(path, changed or removed, size, wanted.sha256, said)
 
 
+def check_backup(wanted: Restoration) -> Restored:
+    """Check that the backup is there and has its checksum, and nothing else.
+
+    The application may be using the file, on the way back that was killed after it was started, or PostgreSQL.
+
+    Raises:
+        MigrationError: The backup is missing or was changed.
+    """
+    with refused_politely(f"cannot read {wanted.backup}"):
+        size = _assert_backup(wanted)
+        return Restored(wanted.path.resolve(), False, size, wanted.sha256, "unknown")
+
+
 def predict_restore(wanted: Restoration) -> Restored:
     """Say whether the file would be restored, and change nothing.
 

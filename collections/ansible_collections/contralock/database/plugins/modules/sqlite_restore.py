@@ -53,7 +53,7 @@ options:
   state:
     description:
       - V(present) puts the backup back.
-      - V(tested) checks it, and whether it could be put back, and changes nothing.
+      - V(tested) checks that the backup is there with this checksum. It looks at nothing else, and changes nothing.
     type: str
     choices: [present, tested]
     default: present
@@ -119,6 +119,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_step impor
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_restore import (
     Ownership,
     Restoration,
+    check_backup,
     predict_restore,
     restore_file,
 )
@@ -153,10 +154,14 @@ def restore(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
         original=Path(options["original"]) if options["original"] else None,
         keep_original=options["keep_original"],
     )
-    tested = options["state"] == "tested"
-    restored = predict_restore(wanted) if module.check_mode or tested else restore_file(wanted, report)
+    if options["state"] == "tested":
+        restored = check_backup(wanted)
+    elif module.check_mode:
+        restored = predict_restore(wanted)
+    else:
+        restored = restore_file(wanted, report)
     facts = {**asdict(restored), "path": str(restored.path)}
-    changed = facts.pop("changed") and not tested
+    changed = facts.pop("changed")
     # Ansible would add its own facts about a "path".
     shown = {"file" if name == "path" else name: value for name, value in facts.items()}
     return {"changed": changed, **shown, "facts": facts}
