@@ -114,7 +114,7 @@ def test_a_program_that_does_not_start_is_named(app1, refused, drop_in):
             "sed -i 's,^ExecStart=.*,ExecStart=/opt/contralock-sample/run,' /etc/systemd/system/contralock.service"
         )
     assert "contralock.service did not start: it is" in message
-    assert "exit status 203" in message
+    assert "Unable to start service contralock.service" in message
     assert "journalctl --unit contralock.service" in message
 
 
