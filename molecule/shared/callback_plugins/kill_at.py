@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -39,12 +40,19 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 (Ansible's signature)
         """Kill before the step's end is recorded, or from beside the module that records it itself."""
-        if not STEP or task.args.get("step") != STEP:
+        if not STEP or step_of(task) != STEP:
             return
         if task.args.get("state") == "done":
             kill()
         elif task.args.get("state") != "begun":
             threading.Thread(target=kill_when_begun, daemon=True).start()
+
+
+def step_of(task: Any) -> str:
+    """The step that a task carries out, which a role's task gets as a variable from whoever imports the role."""
+    given = str(task.args.get("step") or "")
+    variable = re.search(r"\{\{ *(\w+)", given)
+    return str(task.get_vars().get(variable[1], "")) if variable else given
 
 
 def kill_when_begun() -> None:
