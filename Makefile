@@ -19,7 +19,7 @@ TEST_PACKAGES := postgresql sqlite3 pgloader stunnel4
 
 ##@ Run it
 .PHONY: demo
-demo: setup  ## Make two hosts, one with the application's SQLite database, and prepare PostgreSQL on the other
+demo: setup  ## Make two hosts, one with an application and its SQLite database, and move it to PostgreSQL on the other
 	@$(DEMO) playbooks/demo.yml
 	@cat .demo/summary.txt
 
