@@ -11,25 +11,25 @@ from conftest import NAME, look
 ROLE = "postgresql_server : "
 VARIANTS: dict[str, dict[str, Any]] = {
     "bare": {"postgresql_server_cluster": "other", "postgresql_server_port": 5433},
-    "prepared": {},
-    # What a new kernel may make of the same machine: no reason for a restart.
+    # As it is, but for what a new kernel may make of the same machine: no reason for a restart.
     "a_little_more_memory": {"postgresql_server_memory_mb": 600},
-    "reload": {"postgresql_server_settings": {"deadlock_timeout": "2s"}},
+    "reload": {
+        "postgresql_server_settings": {"deadlock_timeout": "2s"},
+        "postgresql_server_tls_names": [NAME, "db.contralock.test"],
+    },
     "restart": {"postgresql_server_settings": {"deadlock_timeout": "2s", "wal_buffers": "8MB"}},
-    "another_name": {"postgresql_server_tls_names": [NAME, "db.contralock.test"]},
     "invalid": {"postgresql_server_settings": {"shared_buffers": "lots"}},
 }
 PREDICTED = {
     "bare": [],
-    "prepared": [],
     "a_little_more_memory": [],
-    "reload": ["Write the settings", "Reload the server"],
-    "restart": ["Write the settings", "Restart the server"],
-    "another_name": [
+    "reload": [
         "Sign the server's certificate, or renew it before it expires",
         "Install the server's certificate",
+        "Write the settings",
         "Reload the server",
     ],
+    "restart": ["Write the settings", "Restart the server"],
     "invalid": [],
 }
 

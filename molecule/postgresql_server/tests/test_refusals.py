@@ -61,6 +61,26 @@ GIVEN: dict[str, tuple[dict[str, Any], list[str]]] = {
     "hyphen_in_the_clusters_name": (cluster("my-cluster", 5444), ["my-cluster", "hyphen"]),
     "too_few_connections": ({"postgresql_server_max_connections": 3}, ["postgresql_server_max_connections is 3"]),
     "nowhere_to_listen": ({"postgresql_server_listen_addresses": []}, ["postgresql_server_listen_addresses is []"]),
+    "address_of_another_host": (
+        {"postgresql_server_listen_addresses": ["localhost", "192.0.2.9"]},
+        [
+            "postgresql_server_listen_addresses has 192.0.2.9, which is no address of",
+            "Cannot assign",
+            "The host has 10.",
+        ],
+    ),
+    "name_of_nobody_to_listen_on": (
+        {"postgresql_server_listen_addresses": ["nobody.contralock.test"]},
+        ["has nobody.contralock.test, which is no address of"],
+    ),
+    "version_that_is_not_offered": (
+        {"postgresql_server_version": "99"},
+        ["postgresql_server_version is 99, and the package sources of", "offer 15. Leave the variable out"],
+    ),
+    "version_with_a_point": (
+        {"postgresql_server_version": "15.4"},
+        ['postgresql_server_version is "15.4". Give a major version', "the distribution's own, 15."],
+    ),
     "tls_off": (settings(ssl=False), ["ssl = ", "without TLS"]),
     "old_tls": (settings(ssl_min_protocol_version="TLSv1.1"), ["ssl_min_protocol_version", "TLSv1.2 and TLSv1.3"]),
     "port_as_a_setting": (settings(port=5999), ["port", "use postgresql_server_port"]),
@@ -199,7 +219,8 @@ def test_refusals_keep_the_authoritys_key(refused, brought, authority_directory)
 def test_cluster_of_others_is_adopted_and_what_overrides_the_role_is_found(refused, server):
     """A good cluster that others made lets neither root nor the role in at first; it has an ALTER SYSTEM as well."""
     message = " ".join(text for host, text in refused.run.failures if host == "adopted")
-    assert "overridden = work_mem in place of 4MB" in message, message
+    auto = "/var/lib/postgresql/15/adopted/postgresql.auto.conf line 3"
+    assert f"overridden = work_mem in place of 4MB ({auto}), where nothing was expected. Take" in message, message
     assert server.show("password_encryption") == "scram-sha-256"
     assert server.sql("SHOW wal_compression", "15/adopted") == "pglz", "the role's settings are not in force"
     assert server.sql("SELECT count(*) FROM pg_hba_file_rules WHERE type = 'host'", "15/adopted") == "0"

@@ -5,9 +5,12 @@ SELECT current_setting('data_checksums') AS data_checksums,
        current_setting('password_encryption') AS password_encryption,
        (SELECT pg_encoding_to_char(encoding) || ' ' || datcollate FROM pg_database WHERE datname = 'template0') AS text,
        -- A later line or file has the last word; pg_file_settings tells which lines are in force.
-       (SELECT coalesce(string_agg(name || ' in place of ' || setting, ', '), 'nothing')
-          FROM pg_file_settings
-         WHERE sourcefile = %(settings_file)s AND NOT applied AND error IS NULL) AS overridden,
+       (SELECT coalesce(string_agg(format('%%s in place of %%s (%%s)', ours.name, ours.setting,
+                                          coalesce(theirs.sourcefile || ' line ' || theirs.sourceline, 'the command line')),
+                                   ', '), 'nothing')
+          FROM pg_file_settings AS ours
+          LEFT JOIN pg_file_settings AS theirs ON theirs.name = ours.name AND theirs.applied
+         WHERE ours.sourcefile = %(settings_file)s AND NOT ours.applied AND ours.error IS NULL) AS overridden,
        (SELECT coalesce(string_agg(DISTINCT what, ', '), '')
           FROM (SELECT name FROM pg_settings WHERE pending_restart
                 UNION
