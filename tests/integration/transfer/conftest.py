@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -30,6 +30,7 @@ from tests.integration.transfer.transfer_server import (
     Server,
     Target,
     certificate,
+    fake_pgloader,
     free_port,
 )
 from tests.throwaway_cluster import throwaway_cluster
@@ -115,3 +116,24 @@ def planned(owner: Connection, source: Path, target: Target, scratch: Path, reco
     with contextlib.closing(open_source(source)) as opened:
         plan = make_plan(load_profile(PROFILE).mapping, read_schema(opened), snapshot(owner))
     return Transfer(source, target.conninfo, plan, scratch, record, "test")
+
+
+@pytest.fixture
+def loads_and_then(
+    order: Transfer, target: Target, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], None]:
+    """A pgloader that loads everything, runs some SQL as the owner, and ends with exit code 0."""
+
+    def install(sql: str) -> None:
+        file = order.source.with_name("then.sql")
+        file.write_text(f"SET ROLE {OWNER}; SET search_path TO public;\n{sql};\n")
+        psql = f'psql -qX -v ON_ERROR_STOP=1 -f {rows_file} -f {file} "{target.administrator}"'
+        fake_pgloader(order.source.parent, f"exec {psql}", monkeypatch)
+
+    return install
+
+
+@pytest.fixture
+def quick_pgloader(loads_and_then: Callable[[str], None]) -> None:
+    """A pgloader that loads exactly the sample, and fast."""
+    loads_and_then("SELECT")

@@ -238,7 +238,7 @@ def test_another_version_is_refused(scratch: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(MigrationError, match=r"version 3.7.1.*rehearse with this one"):
         assert_version()
     assert assert_version(["3.7.1"]) == "3.7.1"
-    fake_pgloader(scratch, "exit 1", monkeypatch)
+    fake_pgloader(scratch, "echo no version at all", monkeypatch)
     with pytest.raises(MigrationError, match="version unknown"):
         assert_version()
 
@@ -251,3 +251,13 @@ def test_a_password_that_has_changed_meanwhile(
     with pytest.raises(MigrationError, match=r"password authentication failed.*Check the password") as refusal:
         loader.load({"users": [USER]})
     assert "wr0ng" not in str(refusal.value)
+
+
+def test_rows_of_many_megabytes(loader: Loader) -> None:
+    large = "é\t\\\n" * 1_000_000
+    rows: list[dict[str, str | None]] = [
+        {**USER, "id": f"{KEY[:-1]}{number}", "email": f"{number}@example.org", "bio": large} for number in range(2)
+    ]
+    loader.load({"users": rows}, largest_row_bytes=len(large.encode()))
+    found = loader.owner.execute("SELECT count(*), bool_and(bio = %s) FROM users", [large]).fetchall()
+    assert found == [(2, True)]

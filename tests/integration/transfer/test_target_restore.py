@@ -106,12 +106,13 @@ def test_a_load_that_is_killed_is_brought_back(
         assert restored.changed or moment == "load: "
         assert not restore_target(order.target, recorded(order)).changed
     assert_empty_and_whole(order, owner)
-    # The next attempt needs nobody to clean up.
-    report = transfer(order)
-    assert report.rows == ROWS
-    assert list(scratch.iterdir()) == []
+    if moment == "load: [1-9]":
+        # The next attempt needs nobody to clean up.
+        assert transfer(order).rows == ROWS
+        assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.usefixtures("quick_pgloader")
 def test_the_next_attempt_brings_it_back_by_itself(order: Transfer, owner: Connection) -> None:
     order.record_of(database_oid(owner)).write(order.record)
     owner.execute(USER)
@@ -143,6 +144,7 @@ def test_a_spoilt_record_is_refused(order: Transfer, text: str) -> None:
         TargetRecord.read(order.record)
 
 
+@pytest.mark.usefixtures("quick_pgloader")
 def test_rows_that_changed_since_the_load_are_not_thrown_away(order: Transfer, owner: Connection) -> None:
     transfer(order)
     owner.execute("UPDATE users SET bio = 'new' WHERE id = (SELECT min(id::text)::uuid FROM users)")
@@ -154,6 +156,7 @@ def test_rows_that_changed_since_the_load_are_not_thrown_away(order: Transfer, o
     assert_empty_and_whole(order, owner)
 
 
+@pytest.mark.usefixtures("quick_pgloader")
 def test_an_application_that_is_connected_keeps_its_rows(order: Transfer, owner: Connection, target: Target) -> None:
     transfer(order)
     grant_connect(owner, APPLICATION)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,9 +18,9 @@ from ansible_collections.contralock.database.plugins.module_utils.connection imp
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
-from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, remove_left_over, transfer
 
-from tests.integration.transfer.transfer_server import OWNER, ROWS, SECRET, Target, fake_pgloader
+from tests.integration.transfer.transfer_server import ROWS, SECRET, Target, fake_pgloader
 
 USER = """INSERT INTO users (email, password, first_name, last_name, role)
           VALUES ('x@example.org', 'x', 'A', 'B', 'client')"""
@@ -80,6 +81,7 @@ def test_the_load_is_told_while_it_runs(order: Transfer, monkeypatch: pytest.Mon
     assert {each["of_rows"] for each in said if "of_rows" in each} == {ROWS}
 
 
+@pytest.mark.usefixtures("quick_pgloader")
 def test_rows_of_others_are_refused_and_our_own_replaced(order: Transfer, owner: Connection) -> None:
     owner.execute(USER)
     message, _ = refused(order)
@@ -90,6 +92,7 @@ def test_rows_of_others_are_refused_and_our_own_replaced(order: Transfer, owner:
     assert counts(order, owner)["users"] == report.tables["users"].rows
 
 
+@pytest.mark.usefixtures("quick_pgloader")
 def test_a_second_load_of_the_same_run_begins_anew(order: Transfer, owner: Connection) -> None:
     transfer(order)
     report = transfer(order)
@@ -154,21 +157,6 @@ LEFT_BEHIND = {
     "ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey; ALTER TABLE wallets ADD CONSTRAINT other_name"
     " FOREIGN KEY (user_id) REFERENCES users (id)": "constraint public.wallets.other_name: new",
 }
-
-
-@pytest.fixture
-def loads_and_then(
-    order: Transfer, target: Target, rows_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], None]:
-    """A pgloader that loads everything, runs some SQL as the owner, and ends with exit code 0."""
-
-    def install(sql: str) -> None:
-        file = order.source.with_name("then.sql")
-        file.write_text(f"SET ROLE {OWNER}; SET search_path TO public;\n{sql};\n")
-        psql = f'psql -qX -v ON_ERROR_STOP=1 -f {rows_file} -f {file} "{target.administrator}"'
-        fake_pgloader(order.source.parent, f"exec {psql}", monkeypatch)
-
-    return install
 
 
 @pytest.mark.parametrize(("left", "named"), LEFT_BEHIND.items(), ids=range(len(LEFT_BEHIND)))
@@ -265,4 +253,23 @@ def test_what_needs_no_server_to_be_refused(order: Transfer, changes: dict[str, 
 
 def test_a_scratch_directory_that_cannot_be(order: Transfer) -> None:
     assert "short and plain" in refused(replace(order, scratch=order.scratch / ("x" * 100)))[0]
-    assert "cannot be made" in refused(replace(order, scratch=order.source))[0]
+    assert "cannot be made or removed" in refused(replace(order, scratch=order.source))[0]
+
+
+def test_what_a_killed_load_left_is_removed_and_a_living_ones_files_are_not(order: Transfer) -> None:
+    for name in ("load-dead", "load-alive", "other"):
+        (order.scratch / name).mkdir()
+        (order.scratch / name / "prepared.sqlite").touch()
+    descriptor = os.open(order.scratch / "load-alive", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        remove_left_over(order.scratch)
+        assert sorted(path.name for path in order.scratch.iterdir()) == ["load-alive", "other"]
+        assert "another load may be at work" in refused(replace(order, label="alive"))[0]
+    finally:
+        os.close(descriptor)
+    remove_left_over(order.scratch)
+    assert [path.name for path in order.scratch.iterdir()] == ["other"]
+    (order.scratch / "load-link").symlink_to(order.source.parent)
+    assert "cannot be made or removed" in refused(order)[0]
+    assert order.source.exists()

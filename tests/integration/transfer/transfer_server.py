@@ -23,6 +23,7 @@ APPLICATION = "contralock_app"
 #: Signs that break URIs, password files and shells.
 SECRET = "s3cret: P@55\\word/#'\"$%"
 ROWS = 300
+PGLOADER = shutil.which("pgloader")
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 
 
@@ -83,10 +84,9 @@ def certificate(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
 
 def fake_pgloader(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put another pgloader before the real one, which `$REAL` names; it says the real one's version."""
-    real = shutil.which("pgloader")
     program = folder / "bin" / "pgloader"
     program.parent.mkdir(exist_ok=True)
     asked = '[ "$1" = --version ] && exec "$REAL" --version' if "version" not in script else ""
-    program.write_text(f"#!/bin/sh\nREAL={real}\n{asked}\n{script}\n")
+    program.write_text(f"#!/bin/sh\nREAL={PGLOADER}\n{asked}\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")

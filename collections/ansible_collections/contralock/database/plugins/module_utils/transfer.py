@@ -8,6 +8,8 @@ are counted and the catalog compared. Whatever fails after the record was writte
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import re
 import shutil
 import time
@@ -35,6 +37,8 @@ from .target_state import assert_emptiable, empty_tables, row_counts, target_fin
 APPLICATION_NAME = "contralock data_transfer"
 #: The load's own sessions; PostgreSQL cuts an application_name after 63 bytes.
 LOAD_NAME = "contralock load {}"
+#: What the directory of a load begins with.
+DIRECTORY = "load-"
 ENGINES = ("pgloader",)
 TIME_LIMIT_SECONDS = 4 * 3600.0
 #: Of the prepared copy to the source: whole numbers and times become text, indexes and free pages stay behind.
@@ -82,7 +86,7 @@ class Transfer:
     @property
     def directory(self) -> Path:
         """Where this load's files lie, as long as it lasts."""
-        return self.scratch / f"load-{self.label}"
+        return self.scratch / f"{DIRECTORY}{self.label}"
 
     def record_of(self, database: int) -> TargetRecord:
         """Return the record of a load that is about to begin."""
@@ -188,23 +192,56 @@ def assert_possible(order: Transfer) -> str:
     return assert_version(order.accepted_versions)
 
 
+def remove_left_over(scratch: Path) -> None:
+    """Remove what killed loads have left in a scratch directory: the application's data in clear.
+
+    A load that lives holds a lock on its directory.
+
+    Raises:
+        MigrationError: One cannot be removed.
+    """
+    for directory in sorted(scratch.glob(f"{DIRECTORY}*")):
+        with _directory_errors_told(directory), _locked(directory) as ours:
+            if ours:
+                shutil.rmtree(directory)
+
+
 @contextlib.contextmanager
 def _private_directory(directory: Path) -> Iterator[None]:
-    """Have a directory for the length of the block; what a killed load left in it goes first."""
-    try:
+    """Have a directory for the length of the block, and the lock that shows that somebody works in it."""
+    with _directory_errors_told(directory):
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if directory.exists():
-            shutil.rmtree(directory)
+        remove_left_over(directory.parent)
         directory.mkdir(mode=0o700)
-    except OSError as error:
-        raise MigrationError(
-            f"the scratch directory {directory} cannot be made: {error.strerror}",
-            "Choose another scratch directory, or mend this one",
-        ) from None
+    with _locked(directory):
+        try:
+            yield
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[bool]:
+    """Lock a directory until the block or this process ends; tell whether it worked."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _directory_errors_told(directory: Path) -> Iterator[None]:
     try:
         yield
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    except OSError as error:
+        raise MigrationError(
+            f"the scratch directory {directory} cannot be made or removed: {error.strerror}",
+            "Choose another scratch directory, or mend this one; another load may be at work in it",
+        ) from None
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ from .transfer import (
     TransferReport,
     assert_possible,
     assert_ready,
+    remove_left_over,
     transfer,
 )
 
@@ -146,6 +147,9 @@ def empty(request: Request, *, check_only: bool = False) -> Restored:
             if counts and record.state == LOADED and not _may_discard(request, record):
                 assert_untouched(connection, record)
             return Restored(0, counts, ())
+        if check_only:
+            return Restored(0, {}, ())
+    remove_left_over(request.scratch)
     if record is None:
         return Restored(0, {}, ())
     restored = restore_target(request.target, record, discard=_may_discard(request, record))
