@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -60,17 +61,19 @@ def test_fetches_once_and_then_uses_the_cache(start, wheel, tmp_path):
         assert process.returncode == 0, error
         answers.append(json.loads(output))
     assert [answer["fetched"] for answer in answers] == [True, False]
-    assert answers[0]["directory"] == answers[1]["directory"]
-    assert [path.name for path in Path(answers[0]["directory"]).iterdir()] == [wheel.name]
+    assert answers[0]["archive"] == answers[1]["archive"]
+    with tarfile.open(answers[0]["archive"]) as archive:
+        members = [(member.name, member.uid, member.uname, oct(member.mode)) for member in archive]
+    assert members == [(wheel.name, 0, "root", "0o644")]
 
 
 def test_two_at_once_leave_one_whole_cache(start, wheel, tmp_path):
     processes = [start(pinned(wheel)) for _ in range(2)]
     outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    directories = {json.loads(output)["directory"] for output in outputs}
-    assert len(directories) == 1
-    assert [str(path) for path in (tmp_path / "cache").iterdir()] == list(directories)
+    archives = {json.loads(output)["archive"] for output in outputs}
+    assert len(archives) == 1
+    assert [str(path) for path in (tmp_path / "cache").iterdir()] == list(archives)
 
 
 @pytest.mark.parametrize(
