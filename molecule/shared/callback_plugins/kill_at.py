@@ -30,7 +30,7 @@ LAST_RECORD = "tail -qn 1 $(ls -td /var/lib/contralock-migration/2*/ | head -n 1
 VERBS = "pkill -KILL -f 'AnsiballZ|ansiballz|/opt/contralock-migration/venv/bin/python|pgloader|stunnel'"
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(CallbackBase):  # type: ignore[misc]  # because Ansible has no types
     """Watches the tasks go by."""
 
     CALLBACK_VERSION = 2.0
