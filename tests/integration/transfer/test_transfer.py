@@ -253,7 +253,8 @@ def test_what_needs_no_server_to_be_refused(order: Transfer, changes: dict[str, 
 
 def test_a_scratch_directory_that_cannot_be(order: Transfer) -> None:
     assert "short and plain" in refused(replace(order, scratch=order.scratch / ("x" * 100)))[0]
-    assert "cannot be made or removed" in refused(replace(order, scratch=order.source))[0]
+    (order.scratch / "file").touch()
+    assert "cannot be made or removed" in refused(replace(order, scratch=order.scratch / "file"))[0]
 
 
 def test_what_a_killed_load_left_is_removed_and_a_living_ones_files_are_not(order: Transfer) -> None:
