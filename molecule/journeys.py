@@ -33,7 +33,7 @@ try:
 except Exception as error:
     health = {"details": {"type": None}, "error": repr(error)}
 print(json.dumps({
-    "db_type": next((line.partition("=")[2].strip("'\"") for line in lines if line.startswith("DB_TYPE=")), "sqlite"),
+    "db_type": next((line.partition("=")[2].split()[0] for line in lines if line.startswith("DB_TYPE=")), "sqlite"),
     "health": health["details"]["type"],
     "active": subprocess.run(ASKED, capture_output=True, text=True).stdout.strip(),
     "sha256": hashlib.sha256(open(path, "rb").read()).hexdigest() if os.path.isfile(path) else None,
@@ -55,7 +55,7 @@ SELECT json_build_object(
       SELECT pg_get_constraintdef(oid) || convalidated AS d FROM pg_constraint
        WHERE connamespace = 'public'::regnamespace
       UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public') AS s),
-  'databases', (SELECT json_agg(datname ORDER BY 1) FROM pg_database WHERE NOT datistemplate))
+  'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database WHERE NOT datistemplate))
 """
 
 
