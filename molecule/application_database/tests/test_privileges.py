@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 from clients import psql, states
 
@@ -105,3 +107,38 @@ def test_only_the_two_roles_are_let_in(administer):
     assert grants == "{contralock_owner=CTc/contralock_owner,contralock_user=c/contralock_owner}"
     allowed = "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE has_database_privilege"
     assert administer(f"{allowed}(oid, 'contralock', 'CONNECT') AND NOT rolsuper") == "contralock_owner contralock_user"
+
+
+SESSIONS = """
+SELECT a.application_name, a.client_addr IS NOT NULL, a.query, s.ssl
+  FROM pg_stat_activity AS a JOIN pg_stat_ssl AS s USING (pid)
+ WHERE a.usename = 'contralock_user'
+"""
+
+
+def test_owner_sees_and_ends_the_applications_sessions(app1, secret):
+    owner = {"password": secret("owner"), "user": "contralock_owner"}
+    ended = []
+    user = {"password": secret("user"), "user": "contralock_user", "application_name": "planted"}
+    session = threading.Thread(target=lambda: ended.append(psql(app1, "SELECT pg_sleep(20)", **user)))
+    session.start()
+    until = time.monotonic() + 10
+    while not (seen := psql(app1, SESSIONS, **owner).text) and time.monotonic() < until:
+        time.sleep(0.05)
+    end = psql(app1, f"SELECT pg_terminate_backend(pid) FROM ({SESSIONS.replace('a.query', 'pid')}) AS s", **owner)
+    session.join()
+    assert seen == "planted|t|SELECT pg_sleep(20)|t"
+    assert end.text == "t", end
+    assert "terminating connection due to administrator command" in ended[0].complaint, ended
+
+
+def test_owner_sees_and_ends_nobody_elses(administer):
+    reach = "SELECT string_agg(rolname, ' ') FROM pg_roles WHERE pg_has_role('contralock_owner', oid, 'MEMBER')"
+    assert administer(f"{reach} AND rolname <> 'contralock_owner'") == "contralock_user"
+
+
+def test_owner_makes_and_drops_a_database_beside(app1, secret):
+    owner = {"password": secret("owner"), "user": "contralock_owner"}
+    statements = ["CREATE DATABASE beside TEMPLATE template0 ENCODING UTF8 LOCALE 'C.UTF-8'", "DROP DATABASE beside"]
+    assert set(states(app1, statements, **owner).values()) == {"00000"}
+    assert states(app1, ["CREATE ROLE beside"], **owner) == {"CREATE ROLE beside": REFUSED}

@@ -24,6 +24,10 @@ def test_variables(refusals, unchanged):
     cases = [
         ({PASSWORD.format("owner"): "elevenchars"}, "application_database_owner_password has 11 characters. Put"),
         ({PASSWORD.format("user"): ""}, "application_database_user_password has 0 characters. Put"),
+        (
+            {PASSWORD.format("owner"): "{{ vault_owner_password }}"},
+            "application_database_owner_password is made of a variable that is not defined. Put",
+        ),
         ({PASSWORD.format("user"): "Straßenbahn-Nummer"}, "has 18 characters, and not all of them are printable ASCII"),
         (
             {PASSWORD.format("owner"): "two-of-them\ntwo-of-them"},
@@ -49,6 +53,7 @@ def test_variables(refusals, unchanged):
 
 def test_what_is_there(refusals, planted, administer):
     planted("CREATE ROLE planted_master SUPERUSER; CREATE ROLE planted_other")
+    planted("CREATE ROLE planted_between IN ROLE contralock_owner; CREATE ROLE planted_member IN ROLE planted_between")
     planted("CREATE DATABASE planted_a OWNER planted_other TEMPLATE template0")
     planted("CREATE DATABASE planted_b OWNER contralock_owner TEMPLATE template0 ENCODING SQL_ASCII LOCALE 'C'")
     # libc's collation is as asked; and yet the database sorts by ICU.
@@ -57,6 +62,13 @@ def test_what_is_there(refusals, planted, administer):
     cases = [
         ({"application_database_owner": "planted_master"}, ["planted_master may do everything on this server"]),
         ({"application_database_user": "planted_master"}, ["planted_master may do everything on this server"]),
+        (
+            {"application_database_user": "planted_member"},
+            [
+                "planted_member is a member of contralock_owner, so the application could change the schema.",
+                '"REVOKE contralock_owner FROM planted_member"',
+            ],
+        ),
         (
             {"application_database_name": "planted_a"},
             [
@@ -89,13 +101,13 @@ def test_what_is_there(refusals, planted, administer):
 
 def test_a_role_that_may_do_more_than_it_should(refusals, planted):
     """This is seen when everything is set: what somebody else granted is not this role's to take back."""
-    planted("CREATE ROLE planted_user IN ROLE pg_write_all_data, contralock_owner VALID UNTIL '2020-01-01'")
+    planted("CREATE ROLE planted_user IN ROLE pg_write_all_data VALID UNTIL '2020-01-01'")
     planted("CREATE DATABASE planted_z OWNER contralock_owner TEMPLATE template0 ENCODING UTF8 LOCALE 'C.UTF-8'")
     planted("GRANT TEMPORARY ON DATABASE planted_z TO planted_user")
     case = {"application_database_name": "planted_z", "application_database_user": "planted_user"}
     (message,) = refusals("application_database", "database", [case])
     for fact, mend in [
-        ("user_is_member_of", "REVOKE contralock_owner, pg_database_owner, pg_write_all_data FROM planted_user"),
+        ("user_is_member_of", "REVOKE pg_write_all_data FROM planted_user"),
         ("user_password_expires", "ALTER ROLE planted_user VALID UNTIL 'infinity'"),
         ("user_may_create", "Revoke CREATE and TEMPORARY on the database"),
     ]:

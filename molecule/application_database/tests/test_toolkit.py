@@ -73,8 +73,19 @@ def test_spoilt_environment_is_made_anew_without_an_index(app1, run_playbook, in
     assert "/simple/six/" in index()
 
 
-def test_refusals(refusals):
+@pytest.fixture
+def small_disk(app1):
+    app1.check_output("mkdir -p /mnt/small && mount -t tmpfs -o size=40m tmpfs /mnt/small")
+    yield "/mnt/small"
+    assert app1.check_output("ls /mnt/small; umount /mnt/small && rmdir /mnt/small") == ""
+
+
+def test_refusals(refusals, small_disk):
     cases = [
+        (
+            {"migration_toolkit_directory": f"{small_disk}/toolkit"},
+            f"{small_disk}/toolkit on app1 has 40 MiB free, and the wheels with the virtual environment need 400. Make",
+        ),
         ({"migration_toolkit_pgloader_versions": ["9.9"]}, "pgloader on app1 is 3.6.7; the loader was tested with 9.9"),
         ({"application_database_owner_password": ""}, "application_database_owner_password is not set. Put"),
         ({"application_database_owner_password": "a\nb"}, "is not all printable ASCII. Put"),

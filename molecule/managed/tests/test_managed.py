@@ -28,6 +28,7 @@ SETTINGS = [
     "ALTER ROLE contralock_user SET lock_timeout = '10s';",
     "ALTER ROLE contralock_user SET statement_timeout = '30s';",
 ]
+MEMBERSHIP = "GRANT contralock_user TO contralock_owner;"
 NEW_PASSWORD = "another one of the application"
 
 
@@ -38,8 +39,8 @@ def user_gets_in(app1, password):
 
 
 @pytest.fixture
-def provider(administer, secret):
-    return administer, secret
+def provider(administer, secret, refusals):
+    return administer, secret, refusals
 
 
 @pytest.fixture
@@ -81,8 +82,8 @@ def test_the_provider_is_asked_for_the_role(run_playbook, administer, app1, secr
     run = run_playbook("playbooks/prepare.yml", *DATABASE)
     assert run.returncode == 2
     message = run.message()
-    assert "contralock_owner may not create or alter contralock_user on db1.contralock.test" in message
-    assert "that role is not as asked (wrong: role)" in message
+    assert "contralock_owner may not create or alter contralock_user, or itself, on db1.contralock.test" in message
+    assert "the two are not as asked (wrong: role, membership of the owner)" in message
     assert (administer(STATE), administer("SELECT json_agg(c.relacl) FROM pg_class AS c", "contralock")) == before
     for secret_text in (secret("owner"), secret("user"), "SCRAM-SHA-256"):
         assert secret_text not in run.output
@@ -90,7 +91,7 @@ def test_the_provider_is_asked_for_the_role(run_playbook, administer, app1, secr
     # The provider runs what it was asked, in psql, which asks for the password and sends a verifier.
     sql = re.search(r"run again: (CREATE ROLE .*)\\password contralock_user", message)[1]
     assert sql.split("; ")[0] == "CREATE ROLE contralock_user LOGIN CONNECTION LIMIT 30 VALID UNTIL 'infinity'"
-    assert [statement for statement in SETTINGS if statement not in sql] == []
+    assert [statement for statement in [*SETTINGS, MEMBERSHIP] if statement not in sql] == []
     administer(sql)
     administer(f"SET log_statement = none; ALTER ROLE contralock_user PASSWORD '{secret('user')}'")
     run = run_playbook("playbooks/prepare.yml", *DATABASE)
@@ -103,25 +104,43 @@ def test_the_provider_is_asked_for_the_role(run_playbook, administer, app1, secr
 
 
 @pytest.mark.parametrize(
-    ("wrong", "plant", "mend"),
+    ("wrong", "plant", "mend", "asked"),
     [
-        ("login, connection limit", "NOLOGIN CONNECTION LIMIT 5", "LOGIN CONNECTION LIMIT 30"),
-        ("password", "PASSWORD 'of somebody else'", "PASSWORD '{user}'"),
-        ("settings", "SET lock_timeout = '1h'", "SET lock_timeout = '10s'"),
+        (
+            "login, connection limit, settings, membership of the owner, CREATEDB of the owner",
+            "ALTER ROLE contralock_user NOLOGIN CONNECTION LIMIT 5; ALTER ROLE contralock_user SET lock_timeout = '1h';"
+            "REVOKE contralock_user FROM contralock_owner; ALTER ROLE contralock_owner NOCREATEDB",
+            "ALTER ROLE contralock_user LOGIN CONNECTION LIMIT 30; ALTER ROLE contralock_user SET lock_timeout = '10s';"
+            "GRANT contralock_user TO contralock_owner; ALTER ROLE contralock_owner CREATEDB",
+            [
+                "ALTER ROLE contralock_user LOGIN CONNECTION LIMIT 30",
+                MEMBERSHIP,
+                "ALTER ROLE contralock_owner CREATEDB;",
+            ],
+        ),
+        (
+            "password",
+            "ALTER ROLE contralock_user PASSWORD 'of somebody else'",
+            "ALTER ROLE contralock_user PASSWORD '{user}'",
+            ["ALTER ROLE contralock_user LOGIN CONNECTION LIMIT 30", "\\password contralock_user"],
+        ),
     ],
+    ids=["all but the password", "password"],
 )
-def test_the_provider_is_asked_to_mend_the_role(provider, refusals, wrong, plant, mend):
-    administer, secret = provider
-    administer(f"ALTER ROLE contralock_user {plant}")
+def test_the_provider_is_asked_to_mend_the_roles(provider, wrong, plant, mend, asked):
+    administer, secret, refusals = provider
+    administer(plant)
     before = administer(STATE)
     try:
         (message,) = refusals("application_database", "application", [{}], beside="migration_toolkit")
-        assert f"that role is not as asked (wrong: {wrong})" in message
-        assert "ALTER ROLE contralock_user LOGIN CONNECTION LIMIT 30" in message
-        assert ("\\password contralock_user" in message) == (wrong == "password")
+        assert f"the two are not as asked (wrong: {wrong})" in message
+        possible = [*SETTINGS, MEMBERSHIP, "CREATEDB;", "\\password contralock_user"]
+        assert [text for text in asked if text not in message] == []
+        others = [text for text in possible if text in message and not any(text in words for words in asked)]
+        assert others == SETTINGS
         assert administer(STATE) == before
     finally:
-        administer(f"ALTER ROLE contralock_user {mend.format(user=secret('user'))}")
+        administer(mend.format(user=secret("user")))
 
 
 @pytest.fixture

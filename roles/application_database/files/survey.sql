@@ -14,6 +14,16 @@ SELECT (SELECT to_jsonb(f)
        (SELECT coalesce(json_agg(r.rolname ORDER BY r.rolname), '[]')
           FROM pg_roles AS r
          WHERE r.rolsuper AND r.rolname IN (%(owner)s, %(user)s)) AS superusers,
+       -- Its privileges without SET ROLE: what pg_stat_activity and pg_terminate_backend ask for. A role may be missing.
+       coalesce((SELECT pg_has_role(o.oid, u.oid, 'USAGE')
+                   FROM pg_roles AS o
+                   JOIN pg_roles AS u ON u.rolname = %(user)s
+                  WHERE o.rolname = %(owner)s), false) AS owner_has_user,
+       coalesce((SELECT pg_has_role(u.oid, o.oid, 'MEMBER')
+                   FROM pg_roles AS o
+                   JOIN pg_roles AS u ON u.rolname = %(user)s
+                  WHERE o.rolname = %(owner)s), false) AS user_has_owner,
+       coalesce((SELECT r.rolcreatedb FROM pg_roles AS r WHERE r.rolname = %(owner)s), false) AS owner_may_create_databases,
        -- Since 16, CREATEROLE alters only the roles that it may administer (PostgreSQL, "Role Attributes").
        (SELECT me.rolsuper
                OR me.rolcreaterole
