@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from journeys import PATH, on_sqlite, when
+from journeys import PATH, TABLES, on_sqlite, when
 
 CUT_OVER = "playbooks/cut_over.yml"
 HOLD = (
@@ -113,12 +113,21 @@ def test_a_loader_that_drops_rows_and_says_nothing_is_not_believed(run_playbook,
     assert stopped(run)
 
 
-def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, app1, db1, nothing_happened):
+def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, app1, db1, now):
+    before = now()
+    postgres = "runuser -u postgres -- psql -Atqd contralock -c %s"
     change = "UPDATE users SET first_name = first_name || ' ' WHERE id = (SELECT min(id::text)::uuid FROM users)"
-    deed = ("runuser -u postgres -- psql -Atqd contralock -c %s", change)
-    with when(app1, "cut_over", "transfer", "done", lambda: db1.check_output(*deed)):
+    with when(app1, "cut_over", "transfer", "done", lambda: db1.check_output(postgres, change)):
         run = run_playbook(CUT_OVER)
-    refused(run, "users", "first_name", "taken back", "runs on SQLite")
+    refused(run, "users", "first_name", "taken back", "runs on SQLite", "PostgreSQL was not emptied")
+    on_sqlite(now(), before.application["sha256"])
+    # Somebody's change is not thrown away unasked, by the next run either.
+    again = run_playbook(CUT_OVER)
+    refused(again, "rows have changed in the target since they were loaded (users)", "discard_rows")
+    assert not stopped(again)
+    assert now().rows == 2000
+    db1.check_output(postgres, f"TRUNCATE {', '.join(TABLES)}")
+    assert now().target == before.target
 
 
 def test_a_full_target_is_told_and_left_whole(run_playbook, db1, nothing_happened):
