@@ -121,6 +121,17 @@ def test_what_does_not_fit_between_rows_is_told_too(order: Transfer, owner: Conn
     assert_empty_and_whole(order, owner)
 
 
+def test_rows_that_pgloader_could_not_carry_are_refused(
+    order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{transfer.__module__}.LARGEST_ROW_BYTES", 1_000_000)
+    plant(order, "UPDATE messages SET content = printf('%.*c', 1000000, 'x') WHERE rowid = 1")
+    message, _ = refused(order)
+    assert "too large for pgloader, which carries up to 1,000,000 bytes (messages 1,000," in message
+    assert not order.record.exists()
+    assert_empty_and_whole(order, owner)
+
+
 def test_a_changed_schema_is_refused(order: Transfer, owner: Connection) -> None:
     owner.execute("ALTER TABLE users ADD nickname text")
     assert "column public.users.nickname: new" in refused(order)[0]

@@ -103,14 +103,15 @@ def test_the_load_command() -> None:
     text = load_text(load(schema="Our Schema"), Tunnel(Path("/run/x"), 5432), "contralock")
     assert "FROM sqlite:///run/x/prepared.sqlite\n" in text
     assert "INTO postgresql://unix:/run/x:5432/contralock\n" in text
-    assert "data only, quote identifiers, prefetch rows = 1000, workers = 4, concurrency = 1" in text
+    assert "data only, quote identifiers, concurrency = 1, prefetch rows = 1000, workers = 4\n" in text
     assert "search_path to '\"Our Schema\"'" in text
 
 
-@pytest.mark.parametrize(("largest", "rows"), [(0, 1000), (33_554, 1000), (40_000, 838), (10**7, 3), (10**9, 1)])
+@pytest.mark.parametrize(("largest", "rows"), [(0, 1000), (8_388, 1000), (40_000, 209), (10**6, 8), (10**7, 1)])
 def test_few_large_rows_are_held_at_once(largest: int, rows: int) -> None:
     text = load_text(load(largest_row_bytes=largest), Tunnel(Path("/run/x"), 5432), "contralock")
     assert f"prefetch rows = {rows}," in text
+    assert ("workers = 2" in text, "batch size = 4MB" in text) == ((largest > 2**20,) * 2)
 
 
 def test_a_path_that_the_grammar_does_not_take_is_refused() -> None:

@@ -67,6 +67,23 @@ class Prepared:
         """Bytes of the largest row of all."""
         return max((table.largest_row_bytes for table in self.tables.values()), default=0)
 
+    def assert_rows_up_to(self, limit: int, engine: str) -> None:
+        """Refuse rows that the engine cannot carry.
+
+        Raises:
+            MigrationError: Names each table that has one, with the bytes of its largest row.
+        """
+        large = {
+            name: table.largest_row_bytes for name, table in self.tables.items() if table.largest_row_bytes > limit
+        }
+        if large:
+            shown = ", ".join(f"{name} {size:,} bytes" for name, size in large.items())
+            raise MigrationError(
+                f"the source has rows that are too large for {engine}, which carries up to {limit:,} bytes ({shown})",
+                "Shorten the largest values of these tables in the application",
+                {"largest_row_bytes": large},
+            )
+
 
 def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Counted | None = None) -> Prepared:
     """Write the prepared copy, unless something does not fit.

@@ -26,7 +26,7 @@ from .connection import Connection, connect
 from .durable_files import assert_room
 from .errors import MigrationError
 from .findings import RuleCount
-from .pgloader import TESTED_VERSIONS, Load, assert_speakable, assert_version, run_pgloader
+from .pgloader import LARGEST_ROW_BYTES, TESTED_VERSIONS, Load, assert_speakable, assert_version, run_pgloader
 from .plan import Plan
 from .prepared_copy import Prepared, prepare_copy
 from .source_file import open_source
@@ -155,6 +155,7 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
                 empty_tables(connection, order.plan.schema, order.tables)
             database = database_oid(connection)
         prepared = _prepare(order, say)
+        prepared.assert_rows_up_to(LARGEST_ROW_BYTES, order.engine)
         record = order.record_of(database)
         record.write(order.record)
         try:
