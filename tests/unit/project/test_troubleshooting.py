@@ -33,6 +33,7 @@ CALLS = {
     "MigrationError": 0,
     "Reason": 0,
     "_failure": 0,
+    "fail_json": 0,
     "AnsibleFilterError": 0,
     "refused_politely": 0,
     "locked": 2,
@@ -132,7 +133,8 @@ def told_by(path: Path) -> Iterator[Message]:
             texts.setdefault(node.targets[0].id, []).extend(spellings(node.value))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and (position := CALLS.get(ast.unparse(node.func).split(".")[-1])) is not None:
-            first = node.args[position] if len(node.args) > position else None
+            named = (keyword.value for keyword in node.keywords if keyword.arg == "msg")
+            first = node.args[position] if len(node.args) > position else next(named, None)
             found = texts.get(first.id, [GAP]) if isinstance(first, ast.Name) else spellings(first)
             for spelling in found if isinstance(first, ast.Name) else [None]:
                 ways = (spelling,) if spelling else tuple(found)
