@@ -25,7 +25,7 @@ GUIDE = PROJECT / "docs/troubleshooting.md"
 PLAYBOOKS = ("prepare", "rehearse", "cut_over", "validate", "roll_back", "show_run")
 #: Stands for what varies in a message; no message has this sign itself.
 GAP = "\N{HORIZONTAL ELLIPSIS}"
-#: A heading with fewer fixed letters would be found nearly everywhere.
+#: A message with fewer fixed letters has no words of its own: they are the system's, or stand in TABLES.
 FEWEST_LETTERS = 7
 
 #: Calls -> which argument is a message, or a part of one that an operator would look for.
