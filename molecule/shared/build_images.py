@@ -59,6 +59,7 @@ IMAGES = {
     "debian13": Image(
         "trixie", BASE_PACKAGES, command=("/lib/systemd/systemd", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1")
     ),
+    "debian13-full": Image("trixie", HEAVY_PACKAGES, parent="debian13"),
 }
 
 

@@ -80,21 +80,39 @@ def podman(*arguments: str) -> str:
     return done.stdout
 
 
-def remove_hosts(wanted: str) -> None:
-    """Remove the containers and networks of the runs whose name begins so."""
+def remove_hosts(run: str, scenario: str = "") -> None:
+    """Remove the containers and networks of a run, or of one of its scenarios."""
+
+    def wanted(name: str) -> bool:
+        # One scenario's name may begin with another's.
+        return name == f"{run}-{scenario.replace('_', '-')}" if scenario else name.startswith(run)
+
     listed = json.loads(podman("ps", "--all", "--format", "json") or "[]")
-    containers = [one["Id"] for one in listed if (one.get("Labels") or {}).get(LABEL, "").startswith(wanted)]
+    containers = [one["Id"] for one in listed if wanted((one.get("Labels") or {}).get(LABEL, ""))]
     if containers:
-        podman("rm", "--force", "--volumes", "--time", "0", *containers)
-    networks = [name for name in podman("network", "ls", "--format", "{{.Name}}").split() if name.startswith(wanted)]
+        podman("rm", "--force", "--ignore", "--volumes", "--time", "0", *containers)
+    networks = [name for name in podman("network", "ls", "--format", "{{.Name}}").split() if wanted(name)]
     if networks:
         podman("network", "rm", "--force", *networks)
+
+
+def end_workers(run: str) -> None:
+    """Kill the workers of a run's playbooks: Ansible gives them sessions of their own, which a kill passes by."""
+    mark = f"CONTRALOCK_HOSTS_PREFIX={run}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            playbook = b"ansible-playbook" in (folder / "cmdline").read_bytes()
+            if playbook and mark in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+        except OSError:  # it has ended, or is none of ours
+            continue
 
 
 def remove_dead_runs() -> None:
     """Remove the hosts and the working directories of runs that were killed."""
     for path in LOCKS.glob(f"{NAME}*") if LOCKS.is_dir() else ():
         if not lives(path.name):
+            end_workers(path.name)
             remove_hosts(path.name)
             shutil.rmtree(Path(tempfile.gettempdir(), path.name), ignore_errors=True)
             path.unlink(missing_ok=True)
@@ -108,13 +126,16 @@ def run_scenario(scenario: str, run: str, directory: Path) -> Outcome:
         "CONTRALOCK_HOSTS_PREFIX": run,
         "MOLECULE_EPHEMERAL_DIRECTORY": str(directory / scenario),
         "CONTAINERS_CONF": str(PROJECT / "molecule/shared/containers.conf"),
+        # The hosts live no longer than the scenario, so that their facts need no second look.
+        "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(directory / scenario / "facts"),
         "NO_COLOR": "1",
         "COLUMNS": "150",
     }
     (directory / scenario).mkdir()
     began = time.monotonic()
     print(f"{scenario}: started", flush=True)
-    command = ["molecule", "test", "--scenario-name", scenario, "--destroy", "always"]
+    command = ["molecule", "test", "--scenario-name", scenario, "--destroy", "never"]
     with log.open("w", encoding="utf-8") as output:
         # A session of its own, so that all its descendants can be ended with it.
         child = subprocess.Popen(
@@ -129,6 +150,8 @@ def run_scenario(scenario: str, run: str, directory: Path) -> Outcome:
         RUNNING.add(child)
         returncode = child.wait()
         RUNNING.discard(child)
+    # Not by Molecule: another playbook would take longer than the command.
+    remove_hosts(run, scenario)
     outcome = Outcome(scenario, returncode == 0, time.monotonic() - began, log)
     print(f"{scenario}: {'passed' if outcome.passed else 'FAILED'} in {outcome.seconds:.0f} s", flush=True)
     if not outcome.passed:
@@ -154,6 +177,7 @@ def run_all(names: list[str], jobs: int) -> int:
                 pool.shutdown(cancel_futures=True)
                 raise
     finally:
+        end_workers(run)
         remove_hosts(run)
         shutil.rmtree(directory, ignore_errors=True)
         (LOCKS / run).unlink(missing_ok=True)

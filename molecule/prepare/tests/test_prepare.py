@@ -12,10 +12,10 @@ def test_check_of_bare_hosts_says_what_it_cannot_predict(journey):
     for part in (
         "does not exist yet on db1. A run would create the cluster",
         "A run would create the roles contralock_owner and contralock_user and the database contralock",
-        "A run would make /opt/contralock-migration/venv",
         "these are all 7: 0001_enums, 0002_users",
     ):
         assert part in said, said
+    assert ("A run would make /opt/contralock-migration/venv" in said) == journey.bare
 
 
 def test_check_of_bare_hosts_touches_nothing(journey):
@@ -24,8 +24,9 @@ def test_check_of_bare_hosts_touches_nothing(journey):
 
 def test_what_the_check_of_bare_hosts_predicts_happens(journey):
     assert len(journey.bare_check.changed) >= 6
-    # The packages' installation, for one, has to be among the predictions.
-    assert ("app1", "migration_toolkit : Install pgloader, stunnel and Python's venv") in journey.bare_check.changed
+    # The packages' installation, for one, has to be among the predictions; where they are there, their use.
+    expected = "Install pgloader, stunnel and Python's venv" if journey.bare else "Install the wheels"
+    assert ("app1", f"migration_toolkit : {expected}") in journey.bare_check.changed
     assert set(journey.bare_check.changed) <= set(journey.first.changed)
 
 
@@ -96,9 +97,17 @@ def test_the_server_starts_at_boot(db1, journey):
 def test_a_missing_secret_is_refused_before_any_host_is_touched(run_playbook, journey):
     assert journey.third.returncode == 0
     # Other settings would be written to db1 long before the password is needed there.
-    run = run_playbook(PREPARE, application_database_user_password="", postgresql_server_max_connections=90)
+    # The other password is as without the vault file.
+    missing = {"application_database_user_password": "", "application_database_owner_password": "{{ vault_owner }}"}
+    run = run_playbook(PREPARE, **missing, postgresql_server_max_connections=90)
     assert run.returncode != 0
-    assert "application_database_user_password has 0 characters" in run.message()
+    message = run.message()
+    assert "application_database_user_password has 0 characters" in message
+    assert "application_database_owner_password is made of a variable that is not defined" in message
+    assert "/group_vars/all/vault.yml, made from vault.yml.example)" in message
+    alone = run_playbook(PREPARE, postgresql_server_tls_ca_passphrase="{{ vault_passphrase }}")
+    assert "postgresql_server_tls_ca_passphrase is made of a variable that is not defined" in alone.message()
+    assert alone.changed == []
     assert run.changed == []
     assert not [task for _, task, _ in run.results if task.startswith("postgresql_server :")]
 
@@ -106,9 +115,9 @@ def test_a_missing_secret_is_refused_before_any_host_is_touched(run_playbook, jo
 def test_check_does_not_fail_over_a_connection_that_the_run_would_mend(run_playbook, app1, journey):
     assert journey.third.returncode == 0
     app1.check_output("rm /etc/contralock-migration/ca.crt")
-    check = run_playbook(PREPARE, "--check")
+    check = run_playbook(PREPARE, "--check", "--tags", "toolkit,schema")
     assert check.returncode == 0, check.message()
     assert check.changed == [("app1", "migration_toolkit : Install the authority's certificate")]
-    run = run_playbook(PREPARE)
+    run = run_playbook(PREPARE, "--tags", "toolkit,schema")
     assert run.returncode == 0, run.message()
     assert run.changed == check.changed

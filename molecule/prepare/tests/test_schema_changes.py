@@ -16,6 +16,7 @@ ADDED = "0008_nicknames"
 def profile(tmp_path, journey) -> Path:
     """A copy of the profile that a test may add to."""
     assert journey.third.returncode == 0, journey.third.message()
+    shutil.copy(PROFILE.parent / "mapping.schema.json", tmp_path)
     return Path(shutil.copytree(PROFILE, tmp_path / "contralock"))
 
 
