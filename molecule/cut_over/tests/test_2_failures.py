@@ -119,7 +119,7 @@ def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, 
     change = "UPDATE users SET first_name = first_name || ' ' WHERE id = (SELECT min(id::text)::uuid FROM users)"
     with when(app1, "cut_over", "transfer", "done", lambda: db1.check_output(postgres, change)):
         run = run_playbook(CUT_OVER)
-    refused(run, "users", "first_name", "taken back", "runs on SQLite", "PostgreSQL was not emptied")
+    refused(run, "users", "first_name", "taken back", "runs on SQLite", "PostgreSQL was not left as it was")
     on_sqlite(now(), before.application["sha256"])
     # Somebody's change is not thrown away unasked, by the next run either.
     again = run_playbook(CUT_OVER)

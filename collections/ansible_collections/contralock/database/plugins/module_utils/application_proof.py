@@ -67,7 +67,7 @@ def prove_sqlite(target: str, role: str, path: Path, unit_pids: Sequence[int], p
 
     Args:
         target: The target, as its owner.
-        role: The role that the application logged in with.
+        role: The role that the application logged in with; empty when PostgreSQL, which it never used, cannot be asked.
         path: The SQLite file.
         unit_pids: The application's processes; empty when nobody knows them.
         patience: Seconds in which the application may open its file.
@@ -79,7 +79,7 @@ def prove_sqlite(target: str, role: str, path: Path, unit_pids: Sequence[int], p
         MigrationError: The role may still connect or is connected, or none of the application's processes has the file
             open.
     """
-    may_connect, sessions = access_of(target, role)
+    may_connect, sessions = access_of(target, role) if role else (False, [])
     if may_connect or sessions:
         raise MigrationError(
             f"role {role!r} {'may still connect to' if may_connect else 'still has sessions in'} PostgreSQL",

@@ -136,7 +136,7 @@ def _decide_way_back(request: Request, mine: list[RunDirectory], forget: tuple[R
     if takes_back is None or takes_back.outcome() == "taken_back":
         raise MigrationError(
             f"there is nothing to take back: no cut-over in {request.root} has moved the application",
-            "Look at the runs with scripts/show_run.py",
+            "Look at the runs with playbooks/show_run.yml",
         )
     return Decision(takes_back=takes_back, forget=forget)
 

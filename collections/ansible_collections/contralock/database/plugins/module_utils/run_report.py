@@ -335,7 +335,7 @@ def _commands(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if report["look_inside"]:
         yield "Look inside", report["look_inside"]
     if report["under_way"]:
-        yield "Next", "wait; scripts/show_run.py shows how far it is"
+        yield "Next", "wait; playbooks/show_run.yml shows how far it is"
     elif report["outcome"] == "done":
         yield "Next", report["next"]
     else:

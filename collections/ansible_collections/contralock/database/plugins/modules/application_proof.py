@@ -21,7 +21,9 @@ options:
     choices: [postgresql, sqlite]
     required: true
   role:
-    description: The role that the application logs in with.
+    description:
+      - The role that the application logs in with.
+      - Empty, with O(uses=sqlite), when PostgreSQL is not to be asked.
     type: str
     required: true
   path:
