@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,31 +115,3 @@ def latest_run(app1: Host, verb: str) -> str:
 def journal(app1: Host, verb: str) -> list[dict[str, Any]]:
     """The records of a verb's latest run."""
     return [json.loads(line) for line in app1.check_output(f"cat {latest_run(app1, verb)}/journal.jsonl").splitlines()]
-
-
-@contextlib.contextmanager
-def when(app1: Host, verb: str, step: str, state: str, deed: Callable[[], None]) -> Iterator[None]:
-    """Do something in the moment in which a step of a new run of the verb comes to a state."""
-    before = app1.run(f"ls -d {RUNS}/2*-{verb}-*").stdout.split()
-    over = threading.Event()
-    done = []
-
-    def wait() -> None:
-        last = f"cat $(ls -d {RUNS}/2*-{verb}-* | tail -n 1)/journal.jsonl; ls -d {RUNS}/2*-{verb}-* | tail -n 1"
-        while not over.is_set():
-            *lines, run = app1.run(last).stdout.splitlines() or [""]
-            records = [json.loads(line) for line in lines if line.endswith("}")]
-            if run not in before and any((r["step"], r["state"]) == (step, state) for r in records):
-                deed()
-                done.append(True)
-                return
-            time.sleep(0.02)
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    assert done, f"{verb} did not come to {step} {state}"

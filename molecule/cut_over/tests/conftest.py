@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from journeys import look
 
@@ -16,3 +18,17 @@ def now(app1, db1):
 def at_first(now):
     """What was there before the first test."""
     return now()
+
+
+@pytest.fixture
+def before_step(monkeypatch):
+    """Let the next runs do something on this machine right before a step of theirs begins."""
+
+    def arrange(step, command):
+        plugins = os.environ["MOLECULE_PROJECT_DIRECTORY"] + "/molecule/shared/callback_plugins"
+        monkeypatch.setenv("ANSIBLE_CALLBACK_PLUGINS", plugins)
+        monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "at_step")
+        monkeypatch.setenv("CONTRALOCK_AT_STEP", step)
+        monkeypatch.setenv("CONTRALOCK_AT_COMMAND", command)
+
+    return arrange

@@ -31,11 +31,11 @@ def killed(run_playbook, app1, monkeypatch):
         monkeypatch.setenv(
             "ANSIBLE_CALLBACK_PLUGINS", os.environ["MOLECULE_PROJECT_DIRECTORY"] + "/molecule/shared/callback_plugins"
         )
-        monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "kill_at")
-        monkeypatch.setenv("CONTRALOCK_KILL_STEP", step)
+        monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "at_step")
+        monkeypatch.setenv("CONTRALOCK_AT_STEP", step)
         monkeypatch.setenv("CONTRALOCK_KILL_HOST", app1.backend.name)
         done = run_playbook(playbook, **variables)
-        for name in ("ANSIBLE_CALLBACKS_ENABLED", "CONTRALOCK_KILL_STEP"):
+        for name in ("ANSIBLE_CALLBACKS_ENABLED", "CONTRALOCK_AT_STEP"):
             monkeypatch.delenv(name)
         assert done.returncode == -9, f"was not killed at {step}: {done.message()}"
 

@@ -1,7 +1,9 @@
-"""Kills the controller, and what it runs on the host, in the middle of one step: what a power cut does.
+"""Interferes with a run at one step: kills it in the middle, as a power cut does, or runs a command before the step.
 
-CONTRALOCK_KILL_STEP names the step of the journal, CONTRALOCK_KILL_HOST the container in which its modules run; with
-CONTRALOCK_KILL_ONLY=controller they run on. The step is in its middle between the journal's `begun` and its `done`.
+CONTRALOCK_AT_STEP names the step of the journal. With CONTRALOCK_AT_COMMAND that shell command is run before the step's
+task begins, and the run goes on. Otherwise the controller dies, with what it runs on the host: CONTRALOCK_KILL_HOST is
+the container in which its modules run; with CONTRALOCK_KILL_ONLY=controller they run on. The step is in its middle
+between the journal's `begun` and its `done`.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
-name: kill_at
+name: at_step
 type: notification
-short_description: Kills the controller in the middle of a step
+short_description: Interferes with a run at one step
 description: For tests.
 """
 
-STEP = os.environ.get("CONTRALOCK_KILL_STEP", "")
+STEP = os.environ.get("CONTRALOCK_AT_STEP", "")
+COMMAND = os.environ.get("CONTRALOCK_AT_COMMAND", "")
 HOST = os.environ.get("CONTRALOCK_KILL_HOST", "")
 LAST_RECORD = "tail -qn 1 $(ls -td /var/lib/contralock-migration/2*/ | head -n 1)journal.jsonl"
 # Everything that a verb runs on the host: the module in the toolkit's Python, pgloader and its tunnel.
@@ -35,12 +38,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # because Ansible has
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
-    CALLBACK_NAME = "kill_at"
+    CALLBACK_NAME = "at_step"
     CALLBACK_NEEDS_ENABLED = True
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 (Ansible's signature)
         """Kill before the step's end is recorded, or from beside the module that records it itself."""
         if not STEP or step_of(task) != STEP:
+            return
+        if COMMAND:
+            if task.args.get("state") != "done":
+                subprocess.run(["sh", "-c", COMMAND], check=True, stdout=subprocess.DEVNULL)
             return
         if task.args.get("state") == "done":
             kill()
