@@ -24,10 +24,6 @@ def test_variables(refusals, unchanged):
     cases = [
         ({PASSWORD.format("owner"): "elevenchars"}, "application_database_owner_password has 11 characters. Put"),
         ({PASSWORD.format("user"): ""}, "application_database_user_password has 0 characters. Put"),
-        (
-            {PASSWORD.format("owner"): "{{ vault_owner_password }}"},
-            "application_database_owner_password is made of a variable that is not defined. Put",
-        ),
         ({PASSWORD.format("user"): "Straßenbahn-Nummer"}, "has 18 characters, and not all of them are printable ASCII"),
         (
             {PASSWORD.format("owner"): "two-of-them\ntwo-of-them"},

@@ -88,6 +88,10 @@ GIVEN: dict[str, tuple[dict[str, Any], list[str]]] = {
     "setting_of_two_lines": (settings(log_line_prefix="a\nport = 1"), ["log_line_prefix", "one line"]),
     "setting_in_upper_case": (settings(SSL=False), ["SSL", "lower case"]),
     "setting_with_a_bad_value": (settings(shared_buffers="lots"), ["shared_buffers", "lots", "nothing was changed"]),
+    "setting_in_a_unit_that_does_not_exist": (
+        settings(shared_buffers="1lot"),
+        ["shared_buffers", "Valid units for this parameter are", '"TB"; configuration file'],
+    ),
     "setting_that_does_not_exist": (settings(shared_bufers="1GB"), ["shared_bufers", "nothing was changed"]),
     "cluster_without_checksums": (cluster("nosums", 5441), ["15/nosums", "checksums", "pg_checksums --enable"]),
     "cluster_in_latin1": (cluster("latin", 5442), ["LATIN1 C", "UTF8 C.UTF-8", "pg_dropcluster"]),
@@ -195,6 +199,7 @@ def test_is_refused_with_fact_and_mend(refused, name):
     assert message, f"{name} was not refused: {refused.run.output[-2000:]}"
     missing = [words for words in EXPECTED[name] if words not in message]
     assert not missing, f"the message does not say {missing}: {message}"
+    assert ".." not in message, "a sentence ends twice"
 
 
 @pytest.mark.parametrize("name", EXPECTED)
