@@ -184,10 +184,15 @@ def test_a_way_back_that_is_done_gives_the_rows_up(request_of: Request, order: T
             refused()
     with pytest.raises(MigrationError, match="rows have changed"):
         empty(request_of)
-    way_back = create_run(order.scratch, "roll_back", {})
-    with pytest.raises(MigrationError, match="rows have changed"):
-        check(request_of, order.source)
-    way_back.record("close", "done", {"outcome": "done"})
+    for flipped in (False, True):
+        way_back = create_run(order.scratch, "roll_back", {})
+        way_back.record("examine", "done", {"flipped": flipped})
+        with pytest.raises(MigrationError, match="rows have changed"):
+            check(request_of, order.source)
+        way_back.record("close", "done", {"outcome": "done"})
+        if not flipped:
+            with pytest.raises(MigrationError, match="rows have changed"):
+                check(request_of, order.source)
     assert check(request_of, order.source).earlier_rows == ROWS
     assert empty(request_of).changed
     assert rows(order, owner) == 0

@@ -177,12 +177,18 @@ def _may_discard(request: Request, record: TargetRecord | None) -> bool:
 
 
 def _was_given_up(root: Path, record: TargetRecord) -> bool:
+    """Tell whether a later way back has counted what the application wrote, and its operator has given it up.
+
+    One that takes back a cut-over from before its switch counts nothing: the application never wrote there, so that
+    whatever changed is somebody else's.
+    """
     if not RUN_ID.fullmatch(record.label):
         return False
     later = sorted(path for path in root.glob("*-roll_back-*") if path.name > record.label)
     for path in later:
         with contextlib.suppress(MigrationError):
-            if RunDirectory.at(path).outcome() == "done":
+            way_back = RunDirectory.at(path)
+            if way_back.outcome() == "done" and way_back.facts("examine").get("flipped"):
                 return True
     return False
 
