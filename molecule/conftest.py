@@ -73,7 +73,13 @@ def run_playbook() -> Callable[..., PlaybookRun]:
         command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], str(PROJECT / playbook)]
         # As JSON, so that types survive; on the command line it would be seen by others.
         command += [*options, "--extra-vars", json.dumps(extra_vars)]
-        return _read(subprocess.run(command, cwd=PROJECT, env=environment, text=True, capture_output=True, check=False))
+        # A run that is to be killed dies as a process group of its own.
+        group = 0 if "CONTRALOCK_AT_STEP" in environment else None
+        return _read(
+            subprocess.run(
+                command, cwd=PROJECT, env=environment, text=True, capture_output=True, check=False, process_group=group
+            )
+        )
 
     return run
 
