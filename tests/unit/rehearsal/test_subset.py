@@ -57,7 +57,8 @@ def test_cycles_self_references_and_tables_without_rowids_stay_complete(make):
 def test_parts_that_refer_to_nothing_keep_about_the_fraction_and_one_row_at_least(make):
     path = make("""
         CREATE TABLE many (x); CREATE TABLE one (x);
-        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) INSERT INTO many SELECT i FROM n;
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+        INSERT INTO many SELECT i FROM n;
         INSERT INTO one VALUES (1);
     """)
     rows = cut_to_subset(path, 0.1)
