@@ -37,7 +37,9 @@ class Chain:
             assert run.endswith(self.previous), "a new run was begun"
         self.previous = run.rpartition("/")[2]
         last = journal(self.app1, self.verb)[-1]
-        assert (last["step"], last["state"]) == (step, "begun"), last
+        # What takes a tenth of a second may be done before it is seen to have begun; nothing after it has begun.
+        assert last["step"] == step, last
+        assert last["state"] in ("begun", "done"), last
 
     def finish(self, verb=""):
         return self.run_playbook(PLAYBOOKS[verb or self.verb], migration_run_take_over=self.previous)
