@@ -253,7 +253,7 @@ def test_targets_that_do_not_fit(refusals, administer, db1):
         )
         for message, (case, expected) in zip(messages, cases, strict=True):
             assert [text for text in expected if text not in message] == [], case
-            assert [end for end in ("..", "?.") if end in message] == [], case
+            assert [end for end in ("..", "?.") if end in message.replace("...", "")] == [], case
         assert administer(STATE) == before
     finally:
         administer("DROP DATABASE planted_a")

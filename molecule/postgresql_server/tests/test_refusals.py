@@ -199,7 +199,7 @@ def test_is_refused_with_fact_and_mend(refused, name):
     assert message, f"{name} was not refused: {refused.run.output[-2000:]}"
     missing = [words for words in EXPECTED[name] if words not in message]
     assert not missing, f"the message does not say {missing}: {message}"
-    assert ".." not in message, "a sentence ends twice"
+    assert ".." not in message.replace("...", ""), "a sentence ends twice"
 
 
 @pytest.mark.parametrize("name", EXPECTED)
