@@ -144,7 +144,7 @@ def test_refusals_come_as_sentences(project: Project, database: Database) -> Non
         connection.execute("INSERT INTO users VALUES (1, 'client')")
     for task, words in (
         ({"state": "reverted"}, "table public.users (1 rows)"),
-        ({"to": "1"}, "'to' says how far to go back"),
+        ({"to": "1"}, "says how far to go back, and nothing is to go back"),
         ({"schema": "nowhere"}, "there is no schema 'nowhere'"),
         ({"changes": [{"name": "x", "up": "x", "down": "x"}]}, "'x' is no name of a schema change"),
         ({"changes": [{"name": "0001_types", "up": "x"}]}, "missing required arguments: down"),

@@ -102,9 +102,17 @@ def test_who_may_not_look_does_not_guess(database: Path) -> None:
             find_holders(database)
         assert "without being root" in describe_holders(database)
 
-    for parent in list(database.parents)[:3]:
-        parent.chmod(0o755)
+    def look_at_the_file() -> None:
+        os.setgid(65534)
+        os.setuid(65534)
+        with pytest.raises(MigrationError, match="cannot be looked at"):
+            find_holders(database)
+
     with holder(database):
+        # Neither the file's own directory nor root's processes: both answers would be guesses.
+        assert in_child(look_at_the_file) == 0
+        for parent in database.parents[: len(database.parents) - 2]:
+            parent.chmod(0o755)
         assert in_child(look) == 0
 
 

@@ -120,8 +120,13 @@ def _identities(path: Path) -> dict[Identity, str]:
     for name in (path.name, *(path.name + ending for ending in SIDE_FILES)):
         try:
             status = path.with_name(name).stat()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise MigrationError(
+                f"{path.with_name(name)} cannot be looked at ({error.strerror}): nobody can say who has it open",
+                "Run as root, or as an account that may enter its directory",
+            ) from None
         found[status.st_dev, status.st_ino] = name
     return found
 
