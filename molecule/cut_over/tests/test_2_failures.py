@@ -135,6 +135,22 @@ def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, 
     assert now().target == before.target
 
 
+def test_a_server_that_goes_away_keeps_nobody_waiting(run_playbook, before_step, db1, now):
+    before = now()
+    before_step("compare", f"podman exec {db1.backend.name} systemctl stop postgresql@15-main")
+    try:
+        run = run_playbook(CUT_OVER)
+    finally:
+        before_step("", "")
+        db1.check_output("systemctl start postgresql@15-main")
+    refused(run, "Connection refused", "taken back", "runs on SQLite", "PostgreSQL was not left as it was")
+    on_sqlite(now(), before.application["sha256"])
+    assert now().rows == 2000
+    # The next run takes the rows back, which are its own project's, before it looks at the target.
+    refused(run_playbook(CUT_OVER, application_database_user_password="wrong-one"), "password authentication failed")
+    assert now().target == before.target
+
+
 def test_a_full_target_is_told_and_made_whole_when_there_is_room(run_playbook, db1, now):
     before = now()
     postgres = "runuser -u postgres -- psql -Atqd postgres -c %s"
