@@ -51,7 +51,7 @@ def test_the_report_tells_it(first, app1):
 
 def test_the_configuration_keeps_its_lines_and_gains_its_block(first, app1):
     now = app1.check_output(f"cat {ENV}")
-    kept = [line for line in first["env"].splitlines() if not line.startswith("DB_TYPE=")]
+    kept = [line for line in first["env"].splitlines() if line and not line.startswith("DB_TYPE=")]
     assert [line for line in now.splitlines() if line in kept] == kept
     assert "DB_HOST=db1.contralock.test" in now
     assert "DB_SSL=true" in now
