@@ -24,6 +24,20 @@ def at_first(now):
 
 
 @pytest.fixture
+def at_step(monkeypatch):
+    """Let the runs that begin from now on do something right before a step; or nothing any more."""
+
+    def arrange(step, command):
+        plugins = os.environ["MOLECULE_PROJECT_DIRECTORY"] + "/molecule/shared/callback_plugins"
+        monkeypatch.setenv("ANSIBLE_CALLBACK_PLUGINS", plugins)
+        monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "at_step")
+        monkeypatch.setenv("CONTRALOCK_AT_STEP", step)
+        monkeypatch.setenv("CONTRALOCK_AT_COMMAND", command)
+
+    return arrange
+
+
+@pytest.fixture
 def killed(run_playbook, app1, monkeypatch):
     """Run a playbook that dies in the middle of a step, on the controller and on the host."""
 

@@ -5,6 +5,9 @@ The runs form one chain: a run that goes on after the kill at one step is killed
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.steps import CUT_OVER, REHEARSE, ROLL_BACK
 from journeys import journal, latest_run, on_postgresql, on_sqlite
@@ -106,11 +109,18 @@ def test_roll_back_goes_on_after_a_kill_at_each_step(chain, at_first, now):
     on_sqlite(now(), at_first.application["sha256"])
 
 
-def test_a_second_controller_is_kept_out_and_told_who_is_first(chain, run_playbook, at_first, now):
-    cut_over = chain("cut_over")
-    cut_over.kill_at("preflight")
-    second = run_playbook(PLAYBOOKS["cut_over"])
-    assert second.returncode != 0
-    for part in ("is under way", cut_over.previous, f"migration_run_take_over={cut_over.previous}"):
-        assert part in second.message(), second.message()
-    on_sqlite(now(), at_first.application["sha256"])
+def test_a_second_controller_is_kept_out_and_told_who_is_first(run_playbook, app1, at_step, now):
+    at_step("stop", "sleep 30")
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run_playbook, PLAYBOOKS["cut_over"])
+        while not any((r["step"], r["state"]) == ("preflight", "done") for r in journal(app1, "cut_over")):
+            assert not first.done(), first.result().message()
+            time.sleep(0.5)
+        at_step("", "")
+        second = run_playbook(PLAYBOOKS["cut_over"])
+        run = latest_run(app1, "cut_over").rpartition("/")[2]
+        assert second.returncode != 0
+        for part in ("is under way", run, f"migration_run_take_over={run}"):
+            assert part in second.message(), second.message()
+        assert first.result().returncode == 0, first.result().message()
+    on_postgresql(now())
