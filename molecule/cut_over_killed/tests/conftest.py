@@ -7,9 +7,6 @@ import os
 import pytest
 from journeys import look
 
-# What a dead controller leaves is waited for no longer than this; by default it is two minutes.
-LEASE = 30
-
 
 @pytest.fixture(scope="session")
 def now(app1, db1):
