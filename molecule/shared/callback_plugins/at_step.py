@@ -40,9 +40,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # because Ansible has
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "at_step"
     CALLBACK_NEEDS_ENABLED = True
+    module_seen = False
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 (Ansible's signature)
-        """Kill before the step's end is recorded, or from beside the module that records it itself."""
+        """Kill before the step's end is recorded, or from beside the module that records it itself.
+
+        A module that was too quick for that has ended when the next task begins: then it is high time.
+        """
+        if self.module_seen:
+            kill()
         if not STEP or step_of(task) != STEP:
             return
         if COMMAND:
@@ -53,6 +59,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # because Ansible has
             kill()
         elif task.args.get("state") != "begun":
             threading.Thread(target=kill_when_begun, daemon=True).start()
+            self.module_seen = True
 
 
 def step_of(task: Any) -> str:
