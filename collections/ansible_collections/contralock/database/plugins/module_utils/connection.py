@@ -93,7 +93,7 @@ def connect(conninfo: str, application_name: str, password: str | None = None) -
     if password is not None:
         parameters["password"] = password
     try:
-        return psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]
+        return psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # because psycopg types each keyword
     except psycopg.Error as error:
         raise connection_refusal(error, conninfo) from None
 

@@ -27,10 +27,10 @@ class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses equal keys, keys that are no text, anchors and aliases."""
 
     # A table of its own: SafeLoader's is that of YAML 1.1, with dates, octals and 'yes'.
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own type)
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 (PyYAML's)
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # because PyYAML has no types here
         if getattr(event, "anchor", None) is not None:
             raise yaml.constructor.ConstructorError(
                 None, None, "anchors and aliases have no place here", event.start_mark
