@@ -13,6 +13,7 @@ from ansible_collections.contralock.database.plugins.module_utils.catalog import
 from ansible_collections.contralock.database.plugins.module_utils.cells import Cells
 from ansible_collections.contralock.database.plugins.module_utils.conversion_base import Conversion
 from ansible_collections.contralock.database.plugins.module_utils.conversions import conversion_for
+from ansible_collections.contralock.database.plugins.module_utils.target_reader import _plain
 from psycopg import sql
 
 from tests.throwaway_cluster import Cluster
@@ -48,12 +49,11 @@ class Target:
     def read(self, table: TypeTable) -> pa.Array:
         with self.reader.cursor() as cursor:
             cursor.execute(f'SELECT value FROM "{table_name(table)}" ORDER BY place')
-            found = cursor.fetch_arrow_table().column(0).combine_chunks()
-        return found.storage if isinstance(found, pa.ExtensionArray) else found
+            return _plain(cursor.fetch_arrow_table().column(0))
 
     def conversion(self, table: TypeTable) -> Conversion:
         (column,) = (each for each in self.columns if each.table == table_name(table) and each.name == "value")
-        found = conversion_for(column, table.declared_type, table.labels)
+        found = conversion_for(column, table.declared_type, table.labels, table.encoding)
         assert found is not None
         return found
 

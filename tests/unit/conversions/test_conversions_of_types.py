@@ -14,7 +14,7 @@ from ansible_collections.contralock.database.plugins.module_utils.conversions im
 from tests.unit.conversions.type_table import column
 
 
-@pytest.mark.parametrize("sql_type", ["point", "interval", "money", "inet", "xml", "time", "_text", "oid", "char_"])
+@pytest.mark.parametrize("sql_type", ["point", "interval", "money", "inet", "xml", "timetz", "_text", "jsonb[]"])
 def test_other_types_have_none(sql_type: str) -> None:
     assert conversion_for(replace(column("text"), type=sql_type, type_name=sql_type), "TEXT") is None
 

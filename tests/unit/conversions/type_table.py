@@ -14,6 +14,7 @@ from ansible_collections.contralock.database.plugins.module_utils.catalog import
 from ansible_collections.contralock.database.plugins.module_utils.cells import Value
 from ansible_collections.contralock.database.plugins.module_utils.conversion_base import Conversion
 from ansible_collections.contralock.database.plugins.module_utils.conversions import conversion_for
+from ansible_collections.contralock.database.plugins.module_utils.source_encoding import Encoding
 
 INF = float("inf")
 TEXT_BYTES = bytearray  # TEXT that no str can say
@@ -39,11 +40,13 @@ def column(sql_type: str) -> Column:
             modifier = (precision << 16 | scale & 0x7FF) + 4
         case "varchar" | "char", [length]:
             modifier = length + 4
-        case "timestamptz" | "timestamp", [precision]:
+        case "timestamptz" | "timestamp" | "time", [precision]:
             modifier = precision
         case _:
             modifier = -1
     type_name = TYPE_NAMES.get(name, name)
+    if sql_type.endswith("[]"):
+        type_name = f"_{type_name}"
     return Column(
         "public", "things", "value", 1, sql_type, type_name, "pg_catalog", modifier, False, None, "", False, ""
     )
@@ -61,11 +64,12 @@ class TypeTable:
     fits: Sequence[tuple[Value, object]]
     misfits: Sequence[tuple[Value, str]]
     labels: tuple[str, ...] | None = None
+    encoding: Encoding = Encoding.SEQUELIZE
     #: Stored values whose way back spells them differently -> that spelling.
     respelled: Mapping[object, Value] = field(default_factory=dict)
 
     def conversion(self) -> Conversion:
-        found = conversion_for(column(self.sql_type), self.declared_type, self.labels)
+        found = conversion_for(column(self.sql_type), self.declared_type, self.labels, self.encoding)
         assert found is not None
         return found
 

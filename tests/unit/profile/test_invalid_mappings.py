@@ -33,8 +33,23 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         'naming: "snakecase" is unknown',
         "Did you mean 'snake_case'?",
     ),
+    "misspelt maker": (HEAD + "written_by: djngo\n", 'written_by: "djngo" is unknown', "Did you mean 'django'?"),
+    "misspelt maker of a column": (
+        HEAD + "tables: {users: {columns: {a: {written_by: Prisma}}}}\n",
+        'tables.users.columns.a.written_by: "Prisma" is unknown',
+        "Did you mean 'prisma'?",
+    ),
+    "another word for unmatched rules": (
+        HEAD + "tables: {users: {columns: {a: {rules: [trim], when_unmatched: ignore}}}}\n",
+        'tables.users.columns.a.when_unmatched: "ignore" is unknown',
+        "accept",
+    ),
     "misspelt key": (HEAD + "left_behnd: {}\n", "the file: 'left_behnd' is unknown", "Did you mean 'left_behind'?"),
-    "key like no other": (HEAD + "xyz: 1\n", "the file: 'xyz' is unknown", "Known here: version, naming, key"),
+    "key like no other": (
+        HEAD + "xyz: 1\n",
+        "the file: 'xyz' is unknown",
+        "Known here: version, naming, written_by, key",
+    ),
     "unknown key type": (HEAD + "key: {type: integer}\n", 'key.type: "integer" is unknown', "uuid"),
     "profile's name": (
         HEAD + "key: {type: uuid, otherwise: ../x}\n",
@@ -190,6 +205,11 @@ CONTRADICTIONS: dict[str, tuple[str, str, str]] = {
         f"{RULES}[1]: 'empty_text_as_null' before it leaves no empty text to replace",
         "Remove one",
     ),
+    "unmatched without rules": (
+        HEAD + "tables: {users: {columns: {a: {when_unmatched: accept}}}}\n",
+        "tables.users.columns.a.when_unmatched is about rules, and the column has none",
+        "Remove it",
+    ),
     "text and time": (
         email("[{epoch: seconds}, {truncate: 5}]"),
         f"{RULES}[1]: 'truncate' is about texts and 'epoch' about times",
@@ -244,7 +264,8 @@ def test_all_faults_are_in_the_details(load: Load) -> None:
     with pytest.raises(MigrationError, match=r"'xyz' is unknown \(and 1 more\)") as refused:
         load(HEAD + "xyz: 1\ntables: {}\n")
     assert refused.value.details["faults"] == [
-        "the file: 'xyz' is unknown. Known here: version, naming, key, renames, tables, left_behind, never_carried.",
+        "the file: 'xyz' is unknown. "
+        "Known here: version, naming, written_by, key, renames, tables, left_behind, never_carried.",
         "tables: {} says nothing. Leave the entry out, or fill it.",
     ]
 

@@ -26,6 +26,7 @@ from ansible_collections.contralock.database.plugins.module_utils.profile import
     load_profile,
     parse_mapping,
 )
+from ansible_collections.contralock.database.plugins.module_utils.source_encoding import Encoding
 
 PROFILES = Path(__file__).parents[3] / "files" / "profiles"
 SCHEMA: dict[str, Any] = json.loads((PROFILES / "mapping.schema.json").read_text())
@@ -34,6 +35,7 @@ Load = Callable[[str | bytes], Profile]
 EVERYTHING = """\
 version: 1
 naming: snake_case
+written_by: rails
 key: {type: uuid, otherwise: other}
 renames: {_id: id}
 tables:
@@ -43,7 +45,8 @@ tables:
       email: {rules: [trim, lower, {truncate: 255}, quarantine]}
       is_verified: {source: emailVerified}
       state: {source: [state, status], rules: [empty_text_as_null, {map: {no: null, yes: active}}]}
-      born: {rules: [{epoch: milliseconds}], when_absent: target_default}
+      born: {rules: [{epoch: milliseconds}], when_absent: target_default, when_unmatched: accept}
+      active: {written_by: rails_5_1}
       settings:
         sensitive: true
         rules:
@@ -63,6 +66,8 @@ def test_everything_a_mapping_can_say(load: Load) -> None:
     assert profile.name == "sample"
     assert mapping.naming is NamingRule.SNAKE_CASE
     assert (mapping.key_type, mapping.key_otherwise) == ("uuid", "other")
+    assert mapping.encoding("users", "active") is Encoding.RAILS_5_1
+    assert mapping.encoding("users", "email") is mapping.encoding("people", "any") is Encoding.RAILS
     assert mapping.tables["users"].source == ("users", "People")
     assert mapping.tables["users"].columns == {
         "email": ColumnMapping(rules=(Trim(), Lower(), Truncate(255), Quarantine())),
@@ -70,7 +75,8 @@ def test_everything_a_mapping_can_say(load: Load) -> None:
         "state": ColumnMapping(
             source=("state", "status"), rules=(EmptyTextAsNull(), MapTexts({"no": None, "yes": "active"}))
         ),
-        "born": ColumnMapping(may_be_absent=True, rules=(Epoch(EpochUnit.MILLISECONDS),)),
+        "born": ColumnMapping(may_be_absent=True, rules=(Epoch(EpochUnit.MILLISECONDS),), may_match_nothing=True),
+        "active": ColumnMapping(written_by=Encoding.RAILS_5_1),
         "settings": ColumnMapping(
             sensitive=True,
             rules=(Default({"a": [1, 2.5, True]}, Condition.IS_NOT_JSON), Default({}, Condition.IS_NULL)),
@@ -87,6 +93,7 @@ def test_the_least_a_mapping_says(load: Load) -> None:
     mapping = load("version: 1\nnaming: keep\n").mapping
     assert mapping.key_type is None
     assert mapping.column("users", "email") == ColumnMapping()
+    assert mapping.encoding("users", "email") is Encoding.SEQUELIZE
     assert mapping.target_tables(["Users"]) == {"Users": "Users"}
     assert mapping.target_columns("Users", ["_id", "firstName"]) == {"_id": "_id", "firstName": "firstName"}
 
@@ -153,6 +160,12 @@ def test_the_schema_describes_every_word() -> None:
     ]
     assert len(words) > 20
     assert [path for path, part in words if "description" not in part and "$ref" not in part] == []
+
+
+def test_the_schema_knows_every_maker() -> None:
+    entry = SCHEMA["$defs"]["written_by"]
+    assert entry["enum"] == [each.value for each in Encoding]
+    assert [each.value for each in Encoding if f"{each.value}: " not in entry["description"]] == []
 
 
 def test_the_schema_s_examples_are_valid() -> None:

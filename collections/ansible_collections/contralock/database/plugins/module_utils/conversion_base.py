@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from .catalog import Column
 from .cells import Cells
 from .errors import MigrationError
+from .source_encoding import Encoding
 
 SHOWN_CHARACTERS = 80
 GENERAL_MEND = "Correct the value in the application, or add a rule for the column to the profile"
@@ -77,6 +78,7 @@ class Conversion(ABC):
     Attributes:
         target: The column as PostgreSQL's catalog describes it.
         declared_type: The source column's declared type; SQLite derives the column's affinity from it.
+        encoding: Who wrote the source's values, and thereby how they are spelled.
         labels: The labels of the target's enumeration, ``None`` where it is none.
         arrow_type: What the ADBC driver gives for the target's type, extension types unwrapped.
         kind: The column in the words of a reason, such as ``a boolean column``.
@@ -88,11 +90,12 @@ class Conversion(ABC):
     #: Whether '' is a value like others; elsewhere it is a misfit with a mend of its own.
     takes_empty_text: ClassVar[bool] = False
     #: Part of ``Cells`` that does not belong here to a mend that is better than the general one.
-    mends: ClassVar[Mapping[str, str]] = {}
+    mends: Mapping[str, str] = {}
 
-    def __init__(self, target: Column, declared_type: str = "") -> None:
+    def __init__(self, target: Column, declared_type: str = "", encoding: Encoding = Encoding.SEQUELIZE) -> None:
         self.target = target
         self.declared_type = declared_type
+        self.encoding = encoding
 
     @abstractmethod
     def readers(self) -> Mapping[str, Reader]:
@@ -242,10 +245,20 @@ def read_by_form(
         fast: Takes the canonical cells alone, without nulls between them unless the part has some.
         parse: See ``read_singly``.
     """
-    if pc.all(canonical, min_count=0).as_py():
-        return Converted(fast(part))
-    others = pc.invert(pc.fill_null(canonical, True))
-    values = fast(keep_where(canonical, part))
+    return read_rest(part, fast(part if pc.all(canonical, min_count=0).as_py() else keep_where(canonical, part)), parse)
+
+
+def read_rest(part: pa.Array, values: pa.Array, parse: Callable[[Any], object]) -> Converted:
+    """Convert the cells one by one that a fast path has left.
+
+    Args:
+        part: A part of cells.
+        values: What the fast path made of it; null where the cell is, or where it did not know the form.
+        parse: See ``read_singly``.
+    """
+    if values.null_count == part.null_count:
+        return Converted(values)
+    others = pc.and_(pc.is_null(values), pc.is_valid(part))
     single = read_singly(part.filter(others), parse, values.type)
     return Converted(
         pc.replace_with_mask(values, others, single.values),

@@ -1,8 +1,13 @@
-"""JSON documents: json keeps the text, jsonb its meaning."""
+"""JSON documents: json keeps the text, jsonb its meaning.
+
+All makers write JSON as TEXT and differ in spaces and escapes only, which the way back restores.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -14,8 +19,15 @@ from .conversion_base import Conversion, Converted, Reader, UnfitError, json_tex
 from .conversion_numbers import NOT_FINITE
 from .conversion_texts import decoded
 from .jsonb_form import check_json, compact_form, jsonb_form
+from .source_encoding import Encoding
 
 _LARGEST_INTEGER = 1 << 63
+#: Who writes JSON with Python's ``json.dumps``: a space after each comma and colon, and ASCII only.
+_OF_PYTHON = (Encoding.DJANGO, Encoding.SQLALCHEMY)
+_OF_RAILS = (Encoding.RAILS, Encoding.RAILS_5_1)
+_BEYOND_ASCII = re.compile(r"[^ -~]")
+#: What ActiveSupport::JSON escapes for the sake of HTML and JavaScript (active_support/json/encoding.rb).
+_ESCAPED_BY_RAILS = re.compile("[<>&\u2028\u2029]")
 
 
 class JsonConversion(Conversion):
@@ -72,7 +84,7 @@ class JsonbConversion(JsonConversion):
     """Jsonb from TEXT; its values are PostgreSQL's own printed form."""
 
     def _spelled(self, values: pa.Array) -> pa.Array:
-        texts = [None if text is None else compact_form(text) for text in values.to_pylist()]
+        texts = [None if text is None else spelled_json(text, self.encoding) for text in values.to_pylist()]
         return pa.array(texts, pa.string())
 
     def _document(self, value: bytes) -> str:
@@ -80,6 +92,21 @@ class JsonbConversion(JsonConversion):
 
     def _number(self, value: int | float) -> str:
         return jsonb_form(super()._number(value))
+
+
+def spelled_json(printed: str, encoding: Encoding) -> str:
+    """Return JSON as a maker spells it.
+
+    Args:
+        printed: As jsonb prints it: one space after each comma and colon, no escapes that are not needed.
+        encoding: The maker.
+    """
+    if encoding in _OF_PYTHON:
+        return _BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], printed)
+    compact = compact_form(printed)
+    if encoding in _OF_RAILS:
+        return _ESCAPED_BY_RAILS.sub(lambda found: f"\\u{ord(found[0]):04x}", compact)
+    return compact
 
 
 def _stored(text: str) -> int | float | str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Context, Decimal
-from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,9 +20,12 @@ from .conversion_base import (
     Reader,
     Reason,
     UnfitError,
+    keep_where,
     read_by_form,
+    read_rest,
     refuse_where,
 )
+from .source_encoding import Encoding
 
 #: pg_type.typname to the Arrow type and the name that people write.
 _WHOLE: Mapping[str, tuple[pa.DataType, int, str]] = {
@@ -34,6 +37,16 @@ _WHOLE: Mapping[str, tuple[pa.DataType, int, str]] = {
 #: Up to here each whole number has a double of its own.
 EXACT_DOUBLES = 2**53
 NOT_FINITE = Reason("number that is not finite")
+MAP_MEND = (
+    "Correct the value in the application, or add the rule map with '0' and '1' on the right; where all of the column's"
+    " values are 't' and 'f', say written_by: rails_5_1"
+)
+LETTERS_MEND = "Say written_by: rails for the column, and add the rule map with '1' for t and '0' for f"
+
+#: Beyond this scale Arrow prints small decimal numbers with an exponent.
+_LARGEST_SCALE = 6
+#: No two decimal numbers of up to 15 digits have the same double (DBL_DIG of C).
+_EXACT_DIGITS = 15
 
 #: A double has at most 309 digits before its point, and its shortest form 17 of them that count.
 _WIDE = Context(prec=1400)
@@ -44,8 +57,8 @@ class IntegerConversion(Conversion):
 
     kind = "a whole-number column"
 
-    def __init__(self, target: Column, declared_type: str = "") -> None:
-        super().__init__(target, declared_type)
+    def __init__(self, target: Column, declared_type: str = "", encoding: Encoding = Encoding.SEQUELIZE) -> None:
+        super().__init__(target, declared_type, encoding)
         self.arrow_type, self._bits, self._name = _WHOLE[target.type_name]
 
     def readers(self) -> Mapping[str, Reader]:
@@ -71,19 +84,28 @@ class IntegerConversion(Conversion):
 
 
 class BooleanConversion(Conversion):
-    """Boolean from INTEGER 0 and 1, as Sequelize stores it in TINYINT(1)."""
+    """Boolean from INTEGER 0 and 1; from TEXT 'f' and 't' where Rails before 5.2 wrote it."""
 
     arrow_type = pa.bool_()
     kind = "a boolean column"
-    mends: ClassVar[Mapping[str, str]] = {
-        "texts": "Correct the value in the application, or add the rule map with '0' and '1' on the right"
-    }
+
+    def __init__(self, target: Column, declared_type: str = "", encoding: Encoding = Encoding.SEQUELIZE) -> None:
+        super().__init__(target, declared_type, encoding)
+        self._has_letters = encoding is Encoding.RAILS_5_1
+        self.mends = {"integers": LETTERS_MEND} if self._has_letters else {"texts": MAP_MEND}
 
     def readers(self) -> Mapping[str, Reader]:
-        return {"integers": self._integers}
+        return {"texts": self._letters} if self._has_letters else {"integers": self._integers}
 
     def back(self, values: pa.Array) -> Cells:
+        if self._has_letters:
+            return Cells(len(values), texts=self.render(values).cast(pa.large_binary()))
         return Cells(len(values), integers=values.cast(pa.int64()))
+
+    def stored_form(self, value: object) -> int | float | str:
+        if self._has_letters and isinstance(value, bool):
+            return "t" if value else "f"
+        return super().stored_form(value)
 
     def render(self, values: pa.Array) -> pa.LargeStringArray:
         return pc.if_else(values, pa.scalar("t", pa.large_string()), pa.scalar("f", pa.large_string()))
@@ -92,6 +114,11 @@ class BooleanConversion(Conversion):
         one = pc.equal(part, 1)
         other = pc.and_not(pc.not_equal(part, 0), one)
         return refuse_where(Converted(one), other, Reason("whole number other than 0 and 1 in a boolean column"))
+
+    def _letters(self, part: pa.LargeBinaryArray) -> Converted:
+        true = pc.equal(part, b"t")
+        other = pc.and_not(pc.not_equal(part, b"f"), true)
+        return refuse_where(Converted(true), other, Reason("text other than 't' and 'f' in a boolean column", MAP_MEND))
 
 
 class DoubleConversion(Conversion):
@@ -156,8 +183,8 @@ class NumericConversion(Conversion):
     arrow_type = pa.string()
     kind = "a decimal column"
 
-    def __init__(self, target: Column, declared_type: str = "") -> None:
-        super().__init__(target, declared_type)
+    def __init__(self, target: Column, declared_type: str = "", encoding: Encoding = Encoding.SEQUELIZE) -> None:
+        super().__init__(target, declared_type, encoding)
         self._limits = target.precision_and_scale
         precision, scale = self._limits or (0, 0)
         before = precision - scale
@@ -186,6 +213,8 @@ class NumericConversion(Conversion):
         return pc.replace_with_mask(equal, others, pa.array(answers, pa.bool_()))
 
     def _numbers(self, part: pa.Array) -> Converted:
+        if self._limits is not None and 0 <= self._limits[1] <= _LARGEST_SCALE:
+            return read_rest(part, _in_units(part, *self._limits), self._exact)
         texts = part.cast(pa.string())
         simple = pc.and_(pc.match_substring_regex(texts, self._form), pc.not_equal(texts, "-0"))
         return read_by_form(part, simple, self._simple, self._exact)
@@ -233,7 +262,31 @@ class NumericConversion(Conversion):
         if not number.is_finite():
             return text
         whole = int(number) if number == number.to_integral_value() else None
-        if whole is not None and abs(whole) < 1 << 63 and affinity_of(self.declared_type) is not Affinity.REAL:
+        if whole is not None and -(1 << 63) <= whole < 1 << 63 and affinity_of(self.declared_type) is not Affinity.REAL:
             return whole
         real = float(number)
         return real if math.isfinite(real) and Decimal(repr(real)) == number else text
+
+
+def _in_units(part: pa.Array, precision: int, scale: int) -> pa.StringArray:
+    """Print the numbers that are so many units of the scale (cents, where it is 2); null for the others.
+
+    A REAL is such a number when it is the double nearest to it, and the number has no more than 15 digits: then its
+    shortest form says the same, because no other number of up to 15 digits has this double.
+    """
+    factor = 10**scale
+    limit = 10 ** min(precision, _EXACT_DIGITS)
+    values = pc.fill_null(part, 0).to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(part.type):
+        largest = (limit - 1) // factor
+        good = (values >= -largest) & (values <= largest)
+        units = np.where(good, values, 0) * factor
+    else:
+        with np.errstate(all="ignore"):
+            counted = np.rint(values * factor)
+            good = (np.abs(counted) < limit) & (counted / factor == values)
+        units = np.where(good, counted, 0).astype(np.int64)
+    # Decimal128 is a whole number of 128 bits with a sign, the lower half first.
+    halves = np.column_stack((units, units >> 63))
+    decimals = pa.Array.from_buffers(pa.decimal128(18, scale), len(units), [None, pa.py_buffer(halves)])
+    return keep_where(pc.and_(pa.array(good), pc.is_valid(part)), decimals.cast(pa.string()))

@@ -1,4 +1,4 @@
-"""Texts, labels of enumerations, uuids and binary data."""
+"""Texts, labels of enumerations and binary data."""
 
 from __future__ import annotations
 
@@ -20,22 +20,10 @@ from .conversion_base import (
     read_singly,
     refuse_where,
 )
+from .conversion_fixed_width import data_of
 
 NOT_UTF8 = Reason("text that is not valid UTF-8", "Correct the text in the application; PostgreSQL holds UTF-8 only")
 HOLDS_NUL = Reason("text that holds a NUL character", "Take U+0000 out of the text; PostgreSQL cannot hold it")
-
-#: The form that Sequelize writes and PostgreSQL prints (RFC 9562, section 4), in any case.
-_UUID = r"^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-_UUID_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
-#: Other spellings, which PostgreSQL would take: the application compares texts and would not find them again.
-_OTHER_UUID = r"(?i)^(?:urn:uuid:)?\{?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?$"
-_OTHER_UUID_REASON = Reason(
-    "uuid in another spelling than 8-4-4-4-12 hexadecimal digits",
-    "Write it with its dashes and without braces in the application, or replace it by the rule map",
-)
-_NO_UUID = Reason(
-    "text that is no uuid", "Correct the value in the application, or move with a profile whose column is a text"
-)
 
 
 def decoded(value: bytes) -> str:
@@ -59,9 +47,8 @@ def decode_texts(part: pa.LargeBinaryArray) -> Converted:
         values = part.cast(pa.string())
     except pa.ArrowInvalid:
         return read_singly(part, decoded, pa.string())
-    # One look at all bytes is many times faster than one at each text; what it finds may lie outside of a slice.
-    data = part.buffers()[2]
-    if data is None or b"\0" not in memoryview(data).tobytes():
+    # One look at all bytes is many times faster than one at each text.
+    if not len(part) or b"\0" not in data_of(part).tobytes():
         return Converted(values)
     return refuse_where(Converted(values), pc.match_substring(part, "\0"), HOLDS_NUL)
 
@@ -143,63 +130,6 @@ class EnumConversion(Conversion):
         known = pc.is_in(part, value_set=self._labels)
         unknown = misfits_where(pc.and_(pc.is_valid(part), pc.invert(known)), reason)
         return Converted((keep_where(known, part) if unknown else part).cast(pa.string()), unknown)
-
-
-class UuidConversion(Conversion):
-    """uuid from TEXT of 36 characters, in any case; Sequelize writes lower case."""
-
-    arrow_type = pa.binary(16)
-    kind = "a uuid column"
-
-    def readers(self) -> Mapping[str, Reader]:
-        return {"texts": self._texts}
-
-    def back(self, values: pa.Array) -> Cells:
-        return Cells(len(values), texts=encoded(_spelled(values)))
-
-    def render(self, values: pa.Array) -> pa.LargeStringArray:
-        return _spelled(values)
-
-    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
-        canonical = pc.match_substring_regex(part, _UUID)
-        others = misfits_where(pc.invert(canonical), _NO_UUID)
-        if not others:
-            return Converted(_packed(part))
-        spelled = pc.match_substring_regex(part, _OTHER_UUID)
-        return Converted(
-            _packed(keep_where(canonical, part)),
-            (
-                *misfits_where(pc.and_(others[0].mask, spelled), _OTHER_UUID_REASON),
-                *misfits_where(pc.and_not(others[0].mask, spelled), _NO_UUID),
-            ),
-        )
-
-
-def _packed(texts: pa.LargeBinaryArray) -> pa.FixedSizeBinaryArray:
-    """Return the 16 bytes of uuids that all have the canonical form; all digits are read in one call."""
-    present = texts.drop_null()
-    spelled = b"".join(present.to_pylist()).replace(b"-", b"")
-    data = pa.py_buffer(bytes.fromhex(spelled.decode("ascii")))
-    packed = pa.Array.from_buffers(pa.binary(16), len(present), [None, data])
-    if not texts.null_count:
-        return packed
-    return pc.replace_with_mask(pa.nulls(len(texts), pa.binary(16)), pc.is_valid(texts), packed)
-
-
-def _spelled(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
-    """Return uuids as PostgreSQL prints them."""
-    digits = _digits(values)
-    parts = [pc.utf8_slice_codeunits(digits, start, stop) for start, stop in _UUID_PARTS]
-    return pc.binary_join_element_wise(*parts, pa.scalar("-", pa.large_string()))
-
-
-def _digits(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
-    present = values.drop_null()
-    data = pa.py_buffer(b"".join(present.to_pylist()).hex().encode())
-    digits = pa.Array.from_buffers(pa.binary(32), len(present), [None, data]).cast(pa.binary()).cast(pa.large_string())
-    if not values.null_count:
-        return digits
-    return pc.replace_with_mask(pa.nulls(len(values), pa.large_string()), pc.is_valid(values), digits)
 
 
 class BinaryConversion(Conversion):

@@ -1,11 +1,12 @@
-"""Which conversion a column gets: by the PostgreSQL type and the encoding of the source column."""
+"""Which conversion a column gets: by the PostgreSQL type, and by who wrote the source column."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from dataclasses import replace
 
 from .catalog import Column
+from .conversion_arrays import ArrayConversion
 from .conversion_base import Conversion
 from .conversion_documents import JsonbConversion, JsonConversion
 from .conversion_numbers import (
@@ -15,36 +16,36 @@ from .conversion_numbers import (
     NumericConversion,
     RealConversion,
 )
-from .conversion_texts import BinaryConversion, EnumConversion, PaddedTextConversion, TextConversion, UuidConversion
-from .conversion_times import DateConversion, LocalTimestampConversion, TimestampConversion
+from .conversion_texts import BinaryConversion, EnumConversion, PaddedTextConversion, TextConversion
+from .conversion_times import DateConversion, LocalTimestampConversion, TimeConversion, TimestampConversion
+from .conversion_uuids import UuidConversion
+from .source_encoding import Encoding
 
+__all__ = ["Encoding", "conversion_for"]
 
-class Encoding(StrEnum):
-    """Who wrote the source, and thereby how its SQLite columns spell values."""
-
-    SEQUELIZE = "sequelize"
-
-
-#: PostgreSQL's name of the type (pg_type.typname) and the source's encoding to the conversion.
-_CONVERSIONS: Mapping[tuple[str, Encoding], Callable[[Column, str], Conversion]] = {
-    ("text", Encoding.SEQUELIZE): TextConversion,
-    ("varchar", Encoding.SEQUELIZE): TextConversion,
-    ("bpchar", Encoding.SEQUELIZE): PaddedTextConversion,
-    ("uuid", Encoding.SEQUELIZE): UuidConversion,
-    ("bytea", Encoding.SEQUELIZE): BinaryConversion,
-    ("bool", Encoding.SEQUELIZE): BooleanConversion,
-    ("int2", Encoding.SEQUELIZE): IntegerConversion,
-    ("int4", Encoding.SEQUELIZE): IntegerConversion,
-    ("int8", Encoding.SEQUELIZE): IntegerConversion,
-    ("numeric", Encoding.SEQUELIZE): NumericConversion,
-    ("float4", Encoding.SEQUELIZE): RealConversion,
-    ("float8", Encoding.SEQUELIZE): DoubleConversion,
-    ("timestamptz", Encoding.SEQUELIZE): TimestampConversion,
-    ("timestamp", Encoding.SEQUELIZE): LocalTimestampConversion,
-    ("date", Encoding.SEQUELIZE): DateConversion,
-    ("json", Encoding.SEQUELIZE): JsonConversion,
-    ("jsonb", Encoding.SEQUELIZE): JsonbConversion,
+#: PostgreSQL's name of the type (pg_type.typname) to the conversion, which knows all makers' encodings.
+_CONVERSIONS: Mapping[str, Callable[[Column, str, Encoding], Conversion]] = {
+    "text": TextConversion,
+    "varchar": TextConversion,
+    "bpchar": PaddedTextConversion,
+    "uuid": UuidConversion,
+    "bytea": BinaryConversion,
+    "bool": BooleanConversion,
+    "int2": IntegerConversion,
+    "int4": IntegerConversion,
+    "int8": IntegerConversion,
+    "numeric": NumericConversion,
+    "float4": RealConversion,
+    "float8": DoubleConversion,
+    "timestamptz": TimestampConversion,
+    "timestamp": LocalTimestampConversion,
+    "date": DateConversion,
+    "time": TimeConversion,
+    "json": JsonConversion,
+    "jsonb": JsonbConversion,
 }
+#: What an array has no elements of here: a list of documents is a document, and JSON has no bytes.
+_NO_ELEMENTS = ("json", "jsonb", "bytea")
 
 
 def conversion_for(
@@ -58,14 +59,25 @@ def conversion_for(
     Args:
         column: The target's column.
         declared_type: The source column's declared type, as SQLite's schema spells it; may be empty.
-        labels: The labels of the target's enumeration when its type is one.
-        encoding: How the source spells values.
+        labels: The labels of the target's enumeration when its type, or that of its elements, is one.
+        encoding: Who wrote the source column.
 
     Returns:
         The conversion; ``None`` when there is none for that type.
     """
+    if column.type.endswith("[]"):
+        return _array(column, declared_type, labels, encoding)
     if labels is not None:
         return EnumConversion(column, declared_type, labels)
     # Another schema may have a type of the same name, which is none of these.
-    make = _CONVERSIONS.get((column.type_name, encoding)) if column.type_schema == "pg_catalog" else None
-    return make(column, declared_type) if make else None
+    make = _CONVERSIONS.get(column.type_name) if column.type_schema == "pg_catalog" else None
+    return make(column, declared_type, encoding) if make else None
+
+
+def _array(
+    column: Column, declared_type: str, labels: Sequence[str] | None, encoding: Encoding
+) -> ArrayConversion | None:
+    # PostgreSQL names the type of arrays after that of the elements, with an underscore before it.
+    of_element = replace(column, type=column.type.removesuffix("[]"), type_name=column.type_name.removeprefix("_"))
+    element = None if of_element.type_name in _NO_ELEMENTS else conversion_for(of_element, "", labels)
+    return ArrayConversion(column, declared_type, element, encoding) if element else None

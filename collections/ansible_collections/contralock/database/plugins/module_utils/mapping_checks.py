@@ -46,7 +46,13 @@ def assert_meaningful(document: Mapping[str, Any], where: str) -> None:
         _assert_renames_needed(where, renames, columns, f"tables.{table}.columns")
     for table, entry in tables.items():
         for column, exceptions in entry.get("columns", {}).items():
-            _assert_rules(where, exceptions.get("rules", []), f"tables.{table}.columns.{column}.rules")
+            place = f"tables.{table}.columns.{column}"
+            _assert_rules(where, exceptions.get("rules", []), f"{place}.rules")
+            if "when_unmatched" in exceptions and "rules" not in exceptions:
+                raise MigrationError(
+                    f"{where}: {place}.when_unmatched is about rules, and the column has none",
+                    "Remove it, or add the rules",
+                )
 
 
 def _claims(entries: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:

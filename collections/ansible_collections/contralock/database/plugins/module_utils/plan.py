@@ -35,6 +35,7 @@ class ColumnPlan:
         conversion: How values get from one to the other and back.
         rules: What is done to the source's values before, in order.
         sensitive: Its values appear nowhere but in the databases.
+        may_match_nothing: Rules that change no value here are no question for the operator.
     """
 
     source: str
@@ -42,6 +43,7 @@ class ColumnPlan:
     conversion: Conversion
     rules: tuple[Rule, ...] = ()
     sensitive: bool = False
+    may_match_nothing: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,8 +241,12 @@ class _Pair:
         where = f"{column.table}.{column.name}"
         exceptions = self.mapping.column(column.table, column.name)
         labels = {(enum.schema, enum.name): enum.labels for enum in self.catalog.enums}
-        declared_type = self.source.column(name).declared_type
-        conversion = conversion_for(column, declared_type, labels.get((column.type_schema, column.type_name)))
+        conversion = conversion_for(
+            column,
+            self.source.column(name).declared_type,
+            labels.get((column.type_schema, column.type_name.removeprefix("_" if column.type.endswith("[]") else ""))),
+            self.mapping.encoding(column.table, column.name),
+        )
         if column.generated:
             self.problems.add(Problem.GENERATED, where)
         if column.identity or (column.default or "").startswith("nextval("):
@@ -255,7 +261,9 @@ class _Pair:
             return None
         for reason in _unfit_defaults(exceptions.rules, conversion):
             self.problems.add(Problem.UNFIT_DEFAULT, f"{where} ({reason})")
-        return ColumnPlan(name, column, conversion, exceptions.rules, exceptions.sensitive)
+        return ColumnPlan(
+            name, column, conversion, exceptions.rules, exceptions.sensitive, exceptions.may_match_nothing
+        )
 
     def _defaulted(self, columns: dict[str, Column], sources: dict[str, str]) -> Iterator[str]:
         """Yield the target columns that their DEFAULT fills; what PostgreSQL computes needs no source."""

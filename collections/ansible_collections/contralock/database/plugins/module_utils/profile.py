@@ -26,6 +26,7 @@ from .naming import (
     checked_identifier,
     target_name,
 )
+from .source_encoding import Encoding
 
 MAPPING_FILE = "mapping.yml"
 SCHEMA_FILE = "mapping.schema.json"
@@ -128,12 +129,16 @@ class ColumnMapping:
         may_be_absent: The source may lack the column; the target's DEFAULT fills it then.
         sensitive: Its values appear nowhere but in the databases.
         rules: What is done to its values, in order.
+        may_match_nothing: Its rules may find no value to change; otherwise an assessment asks what they are for.
+        written_by: Who wrote its values, when that is somebody else than the rest of the source.
     """
 
     source: tuple[str, ...] = ()
     may_be_absent: bool = False
     sensitive: bool = False
     rules: tuple[Rule, ...] = ()
+    may_match_nothing: bool = False
+    written_by: Encoding | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,7 @@ class Mapping:
 
     Attributes:
         naming: The rule for every name that no entry covers.
+        written_by: Who wrote the source, and thereby how it spells values.
         key_type: ``uuid`` when every key has to be one, otherwise None.
         key_otherwise: The profile to name when the keys are none.
         renames: Source column to target column, in every table.
@@ -160,6 +166,7 @@ class Mapping:
     """
 
     naming: NamingRule
+    written_by: Encoding = Encoding.SEQUELIZE
     key_type: str | None = None
     key_otherwise: str | None = None
     renames: collections.abc.Mapping[str, str] = field(default_factory=dict)
@@ -171,6 +178,10 @@ class Mapping:
     def column(self, table: str, column: str) -> ColumnMapping:
         """Return the exceptions of a target column; an empty entry when it has none."""
         return self.tables.get(table, TableMapping()).columns.get(column, ColumnMapping())
+
+    def encoding(self, table: str, column: str) -> Encoding:
+        """Return how the source of a target column spells its values."""
+        return self.column(table, column).written_by or self.written_by
 
     def sensitive_columns(self) -> frozenset[tuple[str, str]]:
         """Return the pairs of target table and column whose values are secrets."""
@@ -266,6 +277,7 @@ def parse_mapping(document: object, schema: collections.abc.Mapping[str, Any], w
     left_behind = document.get("left_behind", {})
     return Mapping(
         naming=NamingRule(document["naming"]),
+        written_by=Encoding(document.get("written_by", Encoding.SEQUELIZE)),
         key_type=key.get("type"),
         key_otherwise=key.get("otherwise"),
         renames=document.get("renames", {}),
@@ -299,6 +311,8 @@ def _column(entry: dict[str, Any]) -> ColumnMapping:
         may_be_absent="when_absent" in entry,
         sensitive="sensitive" in entry,
         rules=tuple(_rule(rule) for rule in entry.get("rules", [])),
+        may_match_nothing="when_unmatched" in entry,
+        written_by=Encoding(entry["written_by"]) if "written_by" in entry else None,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -37,10 +36,10 @@ from .profile import (
 _MAY_BE_TRIMMED = r"^[\x09-\x0d\x20\x80-\xff]|[\x09-\x0d\x20\x80-\xff]$"
 _MAY_BE_LOWERED = r"[A-Z\x80-\xff]"
 _NUMBER = re.compile(r"-?[0-9]+(?P<fraction>\.[0-9]+)?")
-_MILLISECONDS: Mapping[EpochUnit, int] = {EpochUnit.SECONDS: 1000, EpochUnit.MILLISECONDS: 1}
-#: The years that Sequelize's form has room for, in milliseconds since 1970; what is outside stays a number.
-_FIRST_TIME = -62_135_596_800_000
-_LAST_TIME = 253_402_300_799_999
+_MICROSECONDS: Mapping[EpochUnit, int] = {EpochUnit.SECONDS: 1_000_000, EpochUnit.MILLISECONDS: 1000}
+#: The years 1 to 9999, which texts of times have room for, in microseconds since 1970; what is outside stays a number.
+_FIRST_TIME = -62_135_596_800_000_000
+_LAST_TIME = 253_402_300_799_999_999
 _LARGEST_INTEGER = 1 << 63
 
 
@@ -172,22 +171,20 @@ def _affine(text: str | None) -> Value:
     return int(text) if -_LARGEST_INTEGER <= int(text) < _LARGEST_INTEGER else text
 
 
-def _epoch(rule: Epoch, cells: Cells, _conversion: Conversion) -> _Replaced:
-    """Write times as Sequelize does; numbers beyond the years 1 to 9999 stay."""
+def _epoch(rule: Epoch, cells: Cells, conversion: Conversion) -> _Replaced:
+    """Write times as the column's maker does; numbers beyond the years 1 to 9999 stay."""
     if cells.integers is None:
         return _NOTHING
-    factor = _MILLISECONDS[rule.unit]
+    factor = _MICROSECONDS[rule.unit]
     inside = pc.and_(
         pc.greater_equal(cells.integers, -(-_FIRST_TIME // factor)), pc.less_equal(cells.integers, _LAST_TIME // factor)
     )
     rows = _rows(inside)
-    counted = cells.integers.take(pa.array(rows, pa.int64())).to_pylist()
-    return _Replaced(rows, [_time_text(count * factor) for count in counted])
-
-
-def _time_text(milliseconds: int) -> str:
-    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
-    return f"{time.replace(tzinfo=None).isoformat(' ', 'milliseconds')} +00:00"
+    counted = pc.multiply(cells.integers.take(pa.array(rows, pa.int64())), factor)
+    written = conversion.back(counted.view(conversion.arrow_type))
+    values = [written.stored(row) for row in range(written.length)]
+    changed = [place for place, row in enumerate(rows) if values[place] != cells.stored(row)]
+    return _Replaced([rows[place] for place in changed], [values[place] for place in changed])
 
 
 def _default(rule: Default, cells: Cells, conversion: Conversion) -> _Replaced:

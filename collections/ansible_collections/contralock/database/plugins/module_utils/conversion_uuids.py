@@ -1,0 +1,112 @@
+"""Uuids, which makers write as text: 36 characters with dashes, or 32 hexadecimal digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .catalog import Column
+from .cells import Cells
+from .conversion_base import Conversion, Converted, Reader, Reason, misfits_where
+from .conversion_fixed_width import lengths, texts_of_width, valid
+from .source_encoding import Encoding
+
+#: RFC 9562, section 4.
+_DASHES = (8, 13, 18, 23)
+_PARTS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
+#: Other spellings, which PostgreSQL would take: the application compares texts and would not find them again.
+_OTHER_UUID = r"(?i)^(?:urn:uuid:)?\{?[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\}?$"
+_WITHOUT_DASHES = Reason(
+    "uuid in another spelling than 8-4-4-4-12 hexadecimal digits",
+    "Write it with its dashes and without braces in the application, or replace it by the rule map; where all of the"
+    " column's have 32 digits without dashes, say written_by: django",
+)
+_WITH_DASHES = Reason(
+    "uuid in another spelling than 32 hexadecimal digits",
+    "Write it without dashes and braces in the application, or replace it by the rule map; where all of the column's"
+    " have their dashes, say written_by: sequelize",
+)
+_NO_UUID = Reason(
+    "text that is no uuid", "Correct the value in the application, or move with a profile whose column is a text"
+)
+
+_DASH = 16
+#: Byte to the value of the hexadecimal digit, 16 for a dash, 255 for what has no place in a uuid.
+_VALUES = bytearray(b"\xff" * 256)
+for _value, _letter in enumerate("0123456789abcdef"):
+    _VALUES[ord(_letter)] = _VALUES[ord(_letter.upper())] = _value
+_VALUES[ord("-")] = _DASH
+
+
+class UuidConversion(Conversion):
+    """uuid from TEXT in its maker's spelling, in any case; all of them write lower case."""
+
+    arrow_type = pa.binary(16)
+    kind = "a uuid column"
+
+    def __init__(self, target: Column, declared_type: str = "", encoding: Encoding = Encoding.SEQUELIZE) -> None:
+        super().__init__(target, declared_type, encoding)
+        self._has_dashes = encoding not in (Encoding.DJANGO, Encoding.SQLALCHEMY)
+        self._width = 36 if self._has_dashes else 32
+
+    def readers(self) -> Mapping[str, Reader]:
+        return {"texts": self._texts}
+
+    def back(self, values: pa.Array) -> Cells:
+        texts = _spelled(values) if self._has_dashes else _digits(values)
+        return Cells(len(values), texts=texts.cast(pa.large_binary()))
+
+    def render(self, values: pa.Array) -> pa.LargeStringArray:
+        return _spelled(values)
+
+    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
+        if not len(part):
+            return Converted(pa.nulls(0, self.arrow_type))
+        known = lengths(part) == self._width
+        packed, good = self._packed(texts_of_width(part, known, self._width))
+        if known.all() and good.all():
+            return Converted(packed)
+        known[known] = good
+        is_known = pa.array(known)
+        values = pc.replace_with_mask(
+            pa.nulls(len(part), self.arrow_type), is_known, packed if good.all() else packed.filter(pa.array(good))
+        )
+        others = pa.array(~known & valid(part))
+        spelled = pc.match_substring_regex(part, _OTHER_UUID)
+        other = _WITHOUT_DASHES if self._has_dashes else _WITH_DASHES
+        return Converted(
+            values,
+            (*misfits_where(pc.and_(others, spelled), other), *misfits_where(pc.and_not(others, spelled), _NO_UUID)),
+        )
+
+    def _packed(self, texts: npt.NDArray[np.uint8]) -> tuple[pa.FixedSizeBinaryArray, npt.NDArray[np.bool_]]:
+        """Return the 16 bytes of each text, and which texts are uuids."""
+        found = np.frombuffer(texts.tobytes().translate(bytes(_VALUES)), np.uint8).reshape(texts.shape)
+        good = np.ones(len(texts), np.bool_)
+        if self._has_dashes:
+            for place in _DASHES:
+                good &= found[:, place] == _DASH
+            found = np.delete(found, _DASHES, axis=1)
+        good &= found.max(axis=1, initial=0) < _DASH
+        packed = found[:, ::2] << 4 | found[:, 1::2] & 0xF
+        return pa.Array.from_buffers(pa.binary(16), len(texts), [None, pa.py_buffer(packed.tobytes())]), good
+
+
+def _spelled(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
+    """Return uuids as PostgreSQL prints them."""
+    digits = _digits(values)
+    parts = [pc.utf8_slice_codeunits(digits, start, stop) for start, stop in _PARTS]
+    return pc.binary_join_element_wise(*parts, pa.scalar("-", pa.large_string()))
+
+
+def _digits(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
+    present = values.drop_null()
+    data = pa.py_buffer(b"".join(present.to_pylist()).hex().encode())
+    digits = pa.Array.from_buffers(pa.binary(32), len(present), [None, data]).cast(pa.binary()).cast(pa.large_string())
+    if not values.null_count:
+        return digits
+    return pc.replace_with_mask(pa.nulls(len(values), pa.large_string()), pc.is_valid(values), digits)
