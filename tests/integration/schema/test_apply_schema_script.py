@@ -84,7 +84,7 @@ def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: P
         ((profile, "--target", f"host=/tmp password={SECRET}"), "holds a secret"),
         ((profile, "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
         # Refused before anything is asked: there is no such server.
-        (("", "--target", "host=/nowhere"), "the profile's name is empty. Give one of contralock, or a folder."),
+        (("", "--target", "host=/nowhere"), "the profile's name is empty. Give one of contralock, contralock_deployed, or a folder."),
         ((profile, "--target", "host=/nowhere", "--to", "1"), "'to' ('1') says how far"),
         ((profile, "--target", "host=/nowhere", "--lock-wait", "-1"), "lock_wait is -1 seconds. Give 0"),
         ((), "usage:"),

@@ -7,6 +7,27 @@ Sources: the PostgreSQL manual, "System Catalogs" and "System Information Functi
 
 from __future__ import annotations
 
+#: Where the record of the schema changes is kept, and on it the mark of ``table_ownership.py``.
+RECORD_SCHEMA = "contralock_migration"
+
+#: Whether a role was given the tables of the schema.
+MARK = f"""
+    EXISTS (SELECT FROM pg_description x
+              JOIN pg_namespace m ON m.oid = x.objoid AND m.nspname = '{RECORD_SCHEMA}'
+             WHERE x.classoid = 'pg_namespace'::regclass AND x.objsubid = 0
+               AND x.description = format('tables of %%I are owned by %%I', %(schema)s::text, {{role}}))"""
+
+_HOLDER = f"""
+    SELECT r.oid FROM pg_roles r JOIN pg_database b ON b.datname = current_database()
+     WHERE pg_has_role(b.datdba, r.oid, 'USAGE') AND {MARK.format(role="r.rolname")}"""
+
+
+def _owner(column: str) -> str:
+    """Name an owner; what was given to the application's role counts as the database owner's, who has its rights."""
+    of_database = "SELECT datdba FROM pg_database WHERE datname = current_database()"
+    return f"pg_get_userbyid(CASE WHEN {column} = ({_HOLDER}) THEN ({of_database}) ELSE {column} END)"
+
+
 SCHEMA = "SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = %(schema)s"
 
 # deptype e: a member of an extension; i: a part of another object, such as the constructors of a range type.
@@ -26,7 +47,7 @@ _TABLES = f"{_RELATIONS} AND c.relkind IN ('r', 'p', 'f')"
 _TYPES = f"pg_type t {_OF_SCHEMA.format(namespace='t.typnamespace')} AND {_own('pg_type', 't')}"
 
 TABLES = f"""
-SELECT c.relname AS name, pg_get_userbyid(c.relowner) AS owner,
+SELECT c.relname AS name, {_owner("c.relowner")} AS owner,
        CASE c.relkind WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
        CASE c.relpersistence WHEN 'u' THEN 'unlogged' WHEN 't' THEN 'temporary' ELSE 'permanent' END AS persistence,
        concat_ws(', ',
@@ -83,18 +104,18 @@ SELECT tc.relname AS "table", ic.relname AS name, pg_get_indexdef(i.indexrelid) 
  ORDER BY tc.relname, ic.relname"""
 
 ENUMS = f"""
-SELECT t.typname AS name, pg_get_userbyid(t.typowner) AS owner,
+SELECT t.typname AS name, {_owner("t.typowner")} AS owner,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels
   FROM {_TYPES} AND t.typtype = 'e' ORDER BY t.typname"""
 
 _VIEWS = f"""
 SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END AS kind, c.relname::text AS name,
-       pg_get_userbyid(c.relowner) AS owner,
+       {_owner("c.relowner")} AS owner,
        concat_ws(' ', 'with ' || array_to_string(c.reloptions, ' '), pg_get_viewdef(c.oid)) AS text
   FROM {_RELATIONS} AND c.relkind IN ('v', 'm')"""
 
 _SEQUENCES = f"""
-SELECT 'sequence', c.relname::text, pg_get_userbyid(c.relowner),
+SELECT 'sequence', c.relname::text, {_owner("c.relowner")},
        concat_ws(' ', format_type(s.seqtypid, NULL), 'start', s.seqstart, 'increment', s.seqincrement,
                  'minimum', s.seqmin, 'maximum', s.seqmax, 'cache', s.seqcache, CASE WHEN s.seqcycle THEN 'cycle' END,
                  (SELECT 'of ' || d.refobjid::regclass || '.' || quote_ident(a.attname)
@@ -105,7 +126,7 @@ SELECT 'sequence', c.relname::text, pg_get_userbyid(c.relowner),
 
 _FUNCTIONS = f"""
 SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
-       format('%%s(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)), pg_get_userbyid(p.proowner),
+       format('%%s(%%s)', p.proname, pg_get_function_identity_arguments(p.oid)), {_owner("p.proowner")},
        CASE p.prokind WHEN 'a' THEN 'returns ' || format_type(p.prorettype, NULL) ELSE pg_get_functiondef(p.oid) END
   FROM pg_proc p {_OF_SCHEMA.format(namespace="p.pronamespace")} AND {_own("pg_proc", "p", "'e', 'i'")}"""
 
@@ -127,7 +148,7 @@ SELECT 'policy', c.relname || '.' || p.polname, NULL,
   FROM {_RELATIONS} JOIN pg_policy p ON p.polrelid = c.oid"""
 
 _OTHER_TYPES = f"""
-SELECT CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.typname::text, pg_get_userbyid(t.typowner),
+SELECT CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, t.typname::text, {_owner("t.typowner")},
        CASE t.typtype
        WHEN 'd' THEN concat_ws(' ', format_type(t.typbasetype, t.typtypmod), CASE WHEN t.typnotnull THEN 'not null' END,
            'default ' || t.typdefault,

@@ -21,6 +21,7 @@ from .errors import MigrationError
 from .schema_execution import prepare_transaction, refusal, run_text
 from .schema_files import Change, select_change
 from .schema_history import Record, add_record, one_runner, read_records, refuse_edited, remove_record
+from .table_ownership import hand_over, holder_of, to_hand_over
 
 State = Literal["present", "reverted"]
 
@@ -36,6 +37,8 @@ class Request:
         schema: The schema that the changes work in.
         allow_data_loss: Let a way back drop tables and columns that hold values.
         lock_wait: Seconds to wait for another runner, and for any lock that a change needs.
+        tables_owner: Role that is to own the tables and types afterwards, which may then alter them; empty for the
+            connecting one; None leaves that as it is.
     """
 
     changes: Sequence[Change]
@@ -44,6 +47,7 @@ class Request:
     schema: str = "public"
     allow_data_loss: bool = False
     lock_wait: int = 30
+    tables_owner: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, before any database is asked.
@@ -60,19 +64,26 @@ class Request:
 
 @dataclass
 class Report:
-    """What was done, and what would be."""
+    """What was done, and what would be.
+
+    Attributes:
+        handed_over: The tables and types that changed their owner; after a question, those there are that would.
+        altered: What the role that was given the tables has made of them since the last change, as sentences.
+    """
 
     applied: list[str] = field(default_factory=list)
     reverted: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     durations: dict[str, int] = field(default_factory=dict)
+    handed_over: list[str] = field(default_factory=list)
+    altered: list[str] = field(default_factory=list)
     version: str | None = None
     diff: str = ""
 
     @property
     def changed(self) -> bool:
         """Whether the run changed something; after a question, whether a run would."""
-        return bool(self.applied or self.reverted or self.pending)
+        return bool(self.applied or self.reverted or self.pending or self.handed_over)
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ class Plan:
     steps: Sequence[Change]
     records: Sequence[Record]
     catalog: Catalog
+    altered: Sequence[str] = ()
 
     @property
     def version(self) -> str | None:
@@ -97,7 +109,14 @@ def ask(connection: Connection, request: Request) -> Report:
     """
     with _refusals("reading the schema"):
         plan = _read_plan(connection, request)
-    return Report(pending=[step.name for step in plan.steps], version=plan.version, diff=_sql_of(plan, request.state))
+        handed_over = to_hand_over(connection, request.schema, request.tables_owner)
+    return Report(
+        pending=[step.name for step in plan.steps],
+        handed_over=handed_over,
+        altered=list(plan.altered),
+        version=plan.version,
+        diff=_sql_of(plan, request.state),
+    )
 
 
 def perform(connection: Connection, request: Request, tell: Callable[[str], None] = lambda _: None) -> Report:
@@ -114,7 +133,7 @@ def perform(connection: Connection, request: Request, tell: Callable[[str], None
     """
     with _refusals("the run of schema changes"), one_runner(connection, request.lock_wait):
         plan = _read_plan(connection, request)
-        report = Report(version=plan.version, diff=_sql_of(plan, request.state))
+        report = Report(altered=list(plan.altered), version=plan.version, diff=_sql_of(plan, request.state))
         deed, done, said = {
             "present": (_apply, report.applied, "applied"),
             "reverted": (_revert, report.reverted, "reverted"),
@@ -126,6 +145,8 @@ def perform(connection: Connection, request: Request, tell: Callable[[str], None
                 report.durations[step.name] = round((time.monotonic() - started) * 1000)
             done.append(step.name)
             tell(f"{said} {step.name} in {report.durations[step.name]} ms")
+        with _naming_the_done(done, report, said):
+            report.handed_over = _hand_over(connection, request)
         return report
 
 
@@ -178,31 +199,47 @@ def _read_plan(connection: Connection, request: Request) -> Plan:
 def _plan(connection: Connection, request: Request) -> Plan:
     records = read_records(connection)
     catalog = snapshot(connection, request.schema)
-    if records:
-        _refuse_drift(records[-1], catalog)
+    drift = _drift(records[-1], catalog) if records else []
     if request.state == "present":
-        return Plan(pending_changes(request.changes, records), records, catalog)
-    steps = changes_to_revert(request.changes, records, request.to)
-    if steps and not request.allow_data_loss:
+        steps = pending_changes(request.changes, records)
+    else:
+        steps = changes_to_revert(request.changes, records, request.to)
+    # Whoever was given the tables may alter them. But nobody knows what a change would make of that, or a way back.
+    holder = holder_of(connection, request.schema)
+    if drift and (steps or holder is None or request.tables_owner not in (None, holder)):
+        raise _drifted(records[-1], catalog, drift)
+    if steps and request.state == "reverted" and not request.allow_data_loss:
         restored = records[-len(steps)].catalog_before
         schema_loss.refuse(connection, *schema_loss.missing_from(catalog, restored))
-    return Plan(steps, records, catalog)
+    return Plan(steps, records, catalog, drift)
 
 
-def _refuse_drift(last: Record, catalog: Catalog) -> None:
+def _drift(last: Record, catalog: Catalog) -> list[str]:
+    """Say how the schema differs from what its last change left."""
     if f"schema {catalog.schema}" not in last.catalog:
         recorded = next((each for each in last.catalog if each.startswith("schema ")), "another schema")
         raise MigrationError(
             f"the recorded schema changes are those of {recorded}, not of schema {catalog.schema}",
             "Name that schema, or use a database of its own",
         )
-    if drift := difference(last.catalog, catalog.description):
-        raise MigrationError(
-            f"schema {catalog.schema} is not what schema change {last.name} left: {'; '.join(drift)}",
-            "Undo what was changed by hand (or by the application), and write it as a schema change of its own after"
-            f" {last.name}.up.sql",
-            {"drift": drift},
-        )
+    return difference(last.catalog, catalog.description)
+
+
+def _drifted(last: Record, catalog: Catalog, drift: list[str]) -> MigrationError:
+    return MigrationError(
+        f"schema {catalog.schema} is not what schema change {last.name} left: {'; '.join(drift)}",
+        "Undo what was changed by hand (or by the application), and write it as a schema change of its own after"
+        f" {last.name}.up.sql",
+        {"drift": drift},
+    )
+
+
+def _hand_over(connection: Connection, request: Request) -> list[str]:
+    """Let the tables belong to whom they should, all of them or none."""
+    what = f"giving the tables of schema {request.schema} to {request.tables_owner or 'the role that connects'}"
+    with _refusals(what), connection.transaction():
+        prepare_transaction(connection, request.schema, request.lock_wait)
+        return hand_over(connection, request.schema, request.tables_owner)
 
 
 def _apply(connection: Connection, request: Request, change: Change) -> str:
@@ -271,7 +308,9 @@ def _verify(connection: Connection, schema: str, record: Record, name: str) -> N
     """Read what was committed: it is there for every session, and it is what the transaction saw."""
     if record.name != name:
         raise MigrationError(f"schema change {name} is not the last in the record, {record.name} is", "Run again")
-    _refuse_drift(record, snapshot(connection, schema))
+    catalog = snapshot(connection, schema)
+    if drift := _drift(record, catalog):
+        raise _drifted(record, catalog, drift)
 
 
 def _current_role(connection: Connection) -> str:

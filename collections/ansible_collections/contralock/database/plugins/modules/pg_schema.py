@@ -15,6 +15,8 @@ description:
     and after. The module refuses to go on when an applied change was edited or is missing, when a pending change stands
     before an applied one, and when the schema is not what the last change left.
   - A way back has to restore exactly the schema that stood before the change, and does not drop values unless told.
+  - With O(tables_owner) another role may alter the schema. What it alters is reported then and no reason to refuse, as
+    long as nothing is pending.
 author:
   - ContraLock migration team (@contralock)
 options:
@@ -60,6 +62,12 @@ options:
     description: Seconds to wait for another run, and for each lock that a change needs.
     type: int
     default: 30
+  tables_owner:
+    description:
+      - Role that is to own the tables and types afterwards, and may make more in the schema. The connecting role has to
+        be its member, and so still does with them all that it did before.
+      - Empty for the connecting role, which takes back what was given. Without it the ownership stays as it is.
+    type: str
 extends_documentation_fragment:
   - contralock.database.target
 attributes:
@@ -107,6 +115,18 @@ version:
   returned: success
   type: str
   sample: 0002_tables
+handed_over:
+  description: The tables and types that changed their owner; in check mode, those there are that would.
+  returned: success
+  type: list
+  elements: str
+  sample: [table public.users]
+altered:
+  description: What differs from what the last change left, where the role that was given the tables may alter them.
+  returned: success
+  type: list
+  elements: str
+  sample: ["constraint public.users.users_email_key1: new, is UNIQUE (email)"]
 durations:
   description: Milliseconds per change of this run.
   returned: success
@@ -147,11 +167,13 @@ ARGUMENTS = {
     "schema": {"type": "str", "default": "public"},
     "allow_data_loss": {"type": "bool", "default": False},
     "lock_wait": {"type": "int", "default": 30},
+    "tables_owner": {"type": "str"},
 }
 
 
 def change_schema(module: AnsibleModule) -> Mapping[str, object]:
-    wanted = {name: module.params[name] for name in ("state", "to", "schema", "allow_data_loss", "lock_wait")}
+    options = ("state", "to", "schema", "allow_data_loss", "lock_wait", "tables_owner")
+    wanted = {name: module.params[name] for name in options}
     request = Request(order_changes(module.params["changes"]), **wanted)
     with connect(module.params["target"], "contralock pg_schema") as connection:
         report = (ask if module.check_mode else perform)(connection, request)
@@ -162,6 +184,8 @@ def change_schema(module: AnsibleModule) -> Mapping[str, object]:
         "pending": report.pending,
         "version": report.version,
         "durations": report.durations,
+        "handed_over": report.handed_over,
+        "altered": report.altered,
         "diff": {"prepared": report.diff},
     }
 

@@ -1,0 +1,2 @@
+DROP TABLE arbitrators;
+DROP TABLE disputes;
