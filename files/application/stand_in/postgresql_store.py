@@ -1,4 +1,4 @@
-"""The application's data in PostgreSQL, in the schema of the profile ``contralock``."""
+"""The application's data in PostgreSQL, in the schema of the profile ``contralock`` or ``contralock_deployed``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ TABLES = """
     SELECT c.relname FROM pg_class AS c
     WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace ORDER BY 1
 """
-INSERT = """
-    INSERT INTO notifications (user_id, type, title, message)
-    VALUES ((SELECT id FROM users ORDER BY id LIMIT 1), 'SYSTEM_MESSAGE', 'Stand-in', %s)
-    RETURNING id
-"""
+#: By the key of users, which tells the profiles apart: ``contralock_deployed`` leaves the key to the application.
+KEYS = "SELECT attname::text FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname IN ('id', '_id')"
+INSERTS = {
+    "id": """
+        INSERT INTO notifications (user_id, type, title, message)
+        VALUES ((SELECT id FROM users ORDER BY id LIMIT 1), 'SYSTEM_MESSAGE', 'Stand-in', %s)
+        RETURNING id""",
+    "_id": """
+        INSERT INTO notifications (_id, "userId", type, title, message, "createdAt", "updatedAt")
+        VALUES (gen_random_uuid(), (SELECT _id FROM users ORDER BY _id LIMIT 1), 'SYSTEM_MESSAGE', 'Stand-in', %s,
+                now(), now())
+        RETURNING _id""",
+}
 TLS = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 
@@ -60,7 +68,8 @@ class PostgresqlStore:
 
     def add_notification(self, message: str) -> str:
         """Insert a notification for the first user; returns its id. It is never tried twice."""
-        ((new,),) = self._execute(INSERT, [message])
+        ((key,),) = self._execute(KEYS)
+        ((new,),) = self._execute(INSERTS[key], [message])
         return str(new)
 
     def close(self) -> None:

@@ -12,7 +12,13 @@ SELECT u.rolcanlogin AS user_may_login,
        has_schema_privilege(u.oid, 'public', 'USAGE') AS user_may_use_public,
        has_database_privilege(u.oid, d.oid, 'CREATE')
          OR has_database_privilege(u.oid, d.oid, 'TEMPORARY')
-         OR has_schema_privilege(u.oid, 'public', 'CREATE') AS user_may_create
+         -- Unless it was given the tables (module pg_schema, tables_owner), which marks that so.
+         OR has_schema_privilege(u.oid, 'public', 'CREATE')
+            AND NOT EXISTS (SELECT FROM pg_description AS x
+                              JOIN pg_namespace AS m ON m.oid = x.objoid AND m.nspname = 'contralock_migration'
+                             WHERE x.classoid = 'pg_namespace'::regclass AND x.objsubid = 0
+                               AND x.description = format('tables of %%I are owned by %%I', 'public', u.rolname))
+         AS user_may_create
   FROM pg_database AS d
   JOIN pg_roles AS u ON u.rolname = %(user)s
  WHERE d.datname = current_database()
