@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import private_cluster as library
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 
 from tests.throwaway_cluster import Cluster, Database, throwaway_cluster
 
@@ -37,3 +45,50 @@ def test_a_cluster_is_gone_after_a_failure() -> None:
     except FileNotFoundError:
         command = ""
     assert str(cluster.folder) not in command
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder that the server's own user can reach; pytest's own ones are root's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_cluster_ends_with_a_killed_process_and_the_next_one_removes_its_folder(place: Path) -> None:
+    code = (
+        "import time\n"
+        "from tests.throwaway_cluster import throwaway_cluster\n"
+        "with throwaway_cluster() as cluster:\n"
+        "    print(cluster.folder, (cluster.data / 'postmaster.pid').read_text().split()[0], flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        folder, pid = process.stdout.readline().split()
+        process.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text():
+        assert time.monotonic() < deadline, "the server outlives its process"
+        time.sleep(0.05)
+    assert Path(folder).exists()
+    again = subprocess.run(
+        [sys.executable, "-c", code.replace("600", "0")], env=environment, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert list(place.iterdir()) == []
+
+
+def test_a_machine_without_a_server_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(library, "BINARIES", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MigrationError, match=r"no PostgreSQL server.*apt-get install postgresql"):
+        library.find_binaries()
+
+
+def test_a_server_that_does_not_start_says_why() -> None:
+    with (
+        pytest.raises(MigrationError, match=r"does not start.*no_such_parameter"),
+        library.private_cluster({"no_such_parameter": "1"}),
+    ):
+        pytest.fail("it started")
