@@ -3,38 +3,37 @@
 
 On the application's host, or on a copy of a run's directory. Without a directory: the latest run under --root.
 
-Exit codes: 0 the run is done; 1 it is under way, failed or was taken back; 2 it could not be told.
+Exit codes: 0 the run is done, or the list is printed; 1 it is under way, failed or was taken back; 2 it could not be
+told.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "collections"))
+import command_line
+from command_line import Answer, Screen
 
-from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.journal import Moment
-from ansible_collections.contralock.database.plugins.module_utils.left_over import of_run
-from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, latest, runs_in
-from ansible_collections.contralock.database.plugins.module_utils.run_lock import LOCK, read_lease
-from ansible_collections.contralock.database.plugins.module_utils.run_report import make_report, render_terminal
+with command_line.library():
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+    from ansible_collections.contralock.database.plugins.module_utils.journal import Moment
+    from ansible_collections.contralock.database.plugins.module_utils.left_over import of_run
+    from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, latest, runs_in
+    from ansible_collections.contralock.database.plugins.module_utils.run_lock import LOCK, read_lease
+    from ansible_collections.contralock.database.plugins.module_utils.run_report import make_report, render_terminal
 
-EXIT_DONE, EXIT_NOT_DONE, EXIT_UNKNOWN = 0, 1, 2
 ROOT = Path("/var/lib/contralock-migration")
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser_of(__doc__)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN_DIRECTORY")
     parser.add_argument("--root", type=Path, default=ROOT, help=f"directory of all runs (default: {ROOT})")
     parser.add_argument("--list", action="store_true", help="print a line for each run instead")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser.parse_args(arguments)
 
 
@@ -73,31 +72,16 @@ def who_works(run: RunDirectory) -> list[str]:
     return lines
 
 
-def say(text: str) -> None:
-    """Print at once; it is no error that nobody reads it any more (`| head`)."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the verb; return the exit code."""
-    options = parse_arguments(arguments)
-    try:
-        run = find_run(options)
-        report = make_report(run)
-        if options.list:
-            say(list_runs(run.root))
-        elif options.json:
-            say(json.dumps(report, indent=2, ensure_ascii=False))
-        else:
-            say("\n".join([render_terminal(report), *(who_works(run) if report["outcome"] is None else [])]))
-    except MigrationError as error:
-        print(f"could not tell: {error}", file=sys.stderr)
-        return EXIT_UNKNOWN
-    return EXIT_DONE if report["outcome"] == "done" else EXIT_NOT_DONE
+def show(given: argparse.Namespace, _screen: Screen) -> Answer:
+    """Show the run, or list all of them."""
+    run = find_run(given)
+    if given.list:
+        runs = [{"run": each.id, "outcome": each.outcome(), "at": each.current().name} for each in runs_in(run.root)]
+        return Answer({"runs": runs}, list_runs(run.root).splitlines(), yes=True)
+    report = make_report(run)
+    lines = [render_terminal(report), *(who_works(run) if report["outcome"] is None else [])]
+    return Answer(report, lines, yes=report["outcome"] == "done")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line.run(show, parse_arguments(None), name="show"))

@@ -32,7 +32,7 @@ def profile(tmp_path: Path) -> str:
 
 def test_the_whole_journey(profile: str, database: Database) -> None:
     target = ("--target", database.conninfo)
-    check = run(profile, *target, "--check", "--diff")
+    check = run("--profile", profile, *target, "--check", "--diff")
     assert check.returncode == 1, check.stderr
     assert check.stdout.splitlines()[0] == "-- 0001_types.up.sql"
     assert check.stdout.endswith(
@@ -40,32 +40,32 @@ def test_the_whole_journey(profile: str, database: Database) -> None:
     )
     assert recorded(database.conninfo) is None
 
-    done = run(f"{profile}/schema", *target)
+    done = run("--profile", f"{profile}/schema", *target)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split(" in ")[0] for line in done.stdout.splitlines()] == [
         *(f"applied {name}" for name in NAMES),
         "version: 0003_bio",
     ]
-    again = run(profile, *target)
+    again = run("--profile", profile, *target)
     assert (again.returncode, again.stdout) == (0, "version: 0003_bio, nothing to do\n")
-    assert run(profile, *target, "--check").returncode == 0
+    assert run("--profile", profile, *target, "--check").returncode == 0
 
-    assert run(profile, *target, "--state", "reverted", "--check", "--to", "2").stdout.startswith(
+    assert run("--profile", profile, *target, "--state", "reverted", "--check", "--to", "2").stdout.startswith(
         "would take back 0003"
     )
-    back = run(profile, *target, "--state", "reverted", "--to", "2")
+    back = run("--profile", profile, *target, "--state", "reverted", "--to", "2")
     assert back.stdout.endswith("version: 0002_users\n")
-    assert run(profile, *target, "--state", "reverted", "--quiet").stdout == ""
+    assert run("--profile", profile, *target, "--state", "reverted", "--quiet").stdout == ""
     assert recorded(database.conninfo) is None
 
 
 def test_json_is_one_document(profile: str, database: Database) -> None:
-    done = run(profile, "--target", database.conninfo, "--json")
+    done = run("--profile", profile, "--target", database.conninfo, "--json")
     report = json.loads(done.stdout)
     assert (report["changed"], report["applied"], report["version"]) == (True, NAMES, "0003_bio")
     with psycopg.connect(database.conninfo) as connection:
         connection.execute("DROP INDEX users_role")
-    drifted = run(profile, "--target", database.conninfo, "--json", "--check")
+    drifted = run("--profile", profile, "--target", database.conninfo, "--json", "--check")
     assert drifted.returncode == 2
     assert "users_role: missing" in json.loads(drifted.stdout)["details"]["drift"][0]
     assert "as a schema change of its own after 0003_bio.up.sql." in json.loads(drifted.stdout)["error"]
@@ -74,19 +74,22 @@ def test_json_is_one_document(profile: str, database: Database) -> None:
 def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: Path) -> None:
     target = ("--target", database.conninfo)
     faulty = write_profile(tmp_path / "faulty", changes_of(TYPES, USERS, ("ALTER TABLE no ADD x text;", "--")))
-    failed = run(str(faulty), *target)
+    failed = run("--profile", str(faulty), *target)
     assert failed.returncode == 2
     assert failed.stdout.count("applied ") == 2
     assert 'refused: 0003_bio.up.sql: relation "no" does not exist' in failed.stderr
     assert "(applied in this run and kept: 0001_types, 0002_users)" in failed.stderr
     for arguments, words in (
-        ((str(tmp_path / "none"), *target), "there is no folder"),
-        ((profile, "--target", f"host=/tmp password={SECRET}"), "holds a secret"),
-        ((profile, "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
+        (("--profile", str(tmp_path / "none"), *target), "there is no profile"),
+        (("--profile", profile, "--target", f"host=/tmp password={SECRET}"), "holds a secret"),
+        (("--profile", profile, "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
         # Refused before anything is asked: there is no such server.
-        (("", "--target", "host=/nowhere"), "the profile's name is empty. Give one of contralock, contralock_deployed, or a folder."),
-        ((profile, "--target", "host=/nowhere", "--to", "1"), "'to' ('1') says how far"),
-        ((profile, "--target", "host=/nowhere", "--lock-wait", "-1"), "lock_wait is -1 seconds. Give 0"),
+        (
+            ("--profile", "", "--target", "host=/nowhere"),
+            "there is no profile ''. Give one of contralock, contralock_deployed, or a profile's folder.",
+        ),
+        (("--profile", profile, "--target", "host=/nowhere", "--to", "1"), "'to' ('1') says how far"),
+        (("--profile", profile, "--target", "host=/nowhere", "--lock-wait", "-1"), "lock_wait is -1 seconds. Give 0"),
         ((), "usage:"),
     ):
         refused = run(*arguments)
@@ -98,9 +101,8 @@ def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: P
 
 def test_a_reader_that_goes_away_stops_no_change(profile: str, database: Database, tmp_path: Path) -> None:
     script, said = ROOT / "scripts" / "apply_schema.py", tmp_path / "said"
-    command = (
-        f"{sys.executable} {script} {profile} --target '{database.conninfo}' 2>{said} | true; exit ${{PIPESTATUS[0]}}"
-    )
+    options = f"--profile {profile} --target '{database.conninfo}'"
+    command = f"{sys.executable} {script} {options} 2>{said} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], check=False, timeout=60)
     assert (done.returncode, said.read_text()) == (0, "")
     assert recorded(database.conninfo) == NAMES
@@ -108,14 +110,14 @@ def test_a_reader_that_goes_away_stops_no_change(profile: str, database: Databas
 
 def test_a_profile_is_found_by_name_and_libpq_finds_the_database(cluster: Cluster, database: Database) -> None:
     places = {"PGHOST": str(cluster.folder), "PGDATABASE": database.name, "PGUSER": database.owner}
-    checked = run("contralock", "--check", **places)
+    checked = run("--profile", "contralock", "--check", **places)
     assert checked.returncode == 1, checked.stderr
     assert checked.stdout.startswith("would apply 0001_")
 
 
 def test_data_loss_has_to_be_allowed(profile: str, database: Database) -> None:
-    back = (profile, "--target", database.conninfo, "--state", "reverted")
-    run(profile, "--target", database.conninfo)
+    back = ("--profile", profile, "--target", database.conninfo, "--state", "reverted")
+    run("--profile", profile, "--target", database.conninfo)
     with psycopg.connect(database.conninfo) as connection:
         connection.execute("INSERT INTO users VALUES (1, 'client')")
     refused = run(*back)
@@ -135,7 +137,7 @@ def test_a_password_shows_nowhere(profile: str, cluster: Cluster, database: Data
     with psycopg.connect(cluster.conninfo(), autocommit=True) as administrator:
         administrator.execute(f"GRANT {PASSWORD_ROLE} TO {database.owner}")
         administrator.execute(f"ALTER ROLE {database.owner} PASSWORD '{SECRET if right else 'another'}'")
-    done = run(profile, "--target", database.conninfo, "--diff", PGPASSWORD=SECRET)
+    done = run("--profile", profile, "--target", database.conninfo, "--diff", PGPASSWORD=SECRET)
     assert done.returncode == (0 if right else 2), done.stderr
     assert right or "password authentication failed" in done.stderr
     assert SECRET not in done.stdout + done.stderr

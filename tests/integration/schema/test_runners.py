@@ -54,7 +54,7 @@ def sleeping(database: Database) -> bool:
 def runner(database: Database, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A runner as a process of its own, in the middle of its second change."""
     folder = write_profile(tmp_path / "slow", changes_of(TYPES, SLOW, BIO))
-    command = [sys.executable, str(SCRIPT), str(folder), "--target", database.conninfo]
+    command = [sys.executable, str(SCRIPT), "--profile", str(folder), "--target", database.conninfo]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: sleeping(database) or process.poll() is not None)
     yield process

@@ -1,0 +1,224 @@
+"""What the scripts of this folder share: options, progress, how an answer is said, and the exit codes.
+
+A script is a verb of the library for a shell. It exits with 0 (done, the same, ready), 1 (it differs, is not ready, is
+pending) or 2 (it could not be told, nothing was done); whatever goes wrong is 2, as 1 is an answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILES = ROOT / "files" / "profiles"
+sys.path.insert(0, str(ROOT / "collections"))
+
+EXIT_YES, EXIT_NO, EXIT_UNKNOWN = 0, 1, 2
+SECONDS_BETWEEN_LINES = 2.0
+
+
+@contextlib.contextmanager
+def library() -> Iterator[None]:
+    """Import the library in this block; a Python that lacks a package is told from an answer by the exit code."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        advice = "Use .venv/bin/python, which `make setup` makes."
+        print(f"refused: this Python has no {missing.name}. {advice}", file=sys.stderr)
+        sys.exit(EXIT_UNKNOWN)
+
+
+with library():
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+    from ansible_collections.contralock.database.plugins.module_utils.run_step import progress_line, spoken_seconds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb has to say: as JSON types, as lines, and whether it is a yes (exit code 0) or a no (1)."""
+
+    document: Mapping[str, Any]
+    lines: Iterable[str]
+    yes: bool
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all scripts have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON instead of lines")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but refusals; see the exit code")
+    return parser
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add the SQLite file."""
+    parser.add_argument(
+        "source", type=Path, metavar="FILE.sqlite", help="the SQLite file, which nobody writes meanwhile"
+    )
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Add the profile."""
+    names = ", ".join(profile_names())
+    parser.add_argument("--profile", required=True, metavar="NAME|DIR", help=f"one of {names}, or a profile's folder")
+
+
+def add_target(parser: argparse.ArgumentParser, without: str = "") -> None:
+    """Add the target and its schema.
+
+    Args:
+        parser: Gets them.
+        without: What is used when no target is named, for the help; by default the PG* environment variables are.
+    """
+    default = f"'' means the PG* environment variables; default: {without}" if without else "default: the PG* variables"
+    parser.add_argument(
+        "--target",
+        metavar="CONNINFO",
+        help="libpq connection string without a password, such as 'service=contralock' or 'host=db1.example.com "
+        f"dbname=contralock user=contralock_owner passfile=/root/.pgpass' ({default})",
+    )
+    parser.add_argument("--schema", default="public", help="the target's schema (default: public)")
+
+
+def profile_names() -> list[str]:
+    """Return the names of the profiles that come with this project or were drafted into it."""
+    return sorted(folder.parent.name for folder in PROFILES.glob("*/schema"))
+
+
+def profile_folder(profile: str) -> Path:
+    """Return the folder that a profile's name or path stands for.
+
+    Raises:
+        MigrationError: There is none.
+    """
+    named = PROFILES / profile
+    folder = named if profile.strip() and named.is_dir() else Path(profile)
+    if not profile.strip() or not folder.is_dir():
+        raise MigrationError(
+            f"there is no profile {profile!r}", f"Give one of {', '.join(profile_names())}, or a profile's folder"
+        )
+    return folder
+
+
+class Screen:
+    """Says on standard error how far a verb is: a bar on a terminal, elsewhere a line every other second."""
+
+    def __init__(self, verb: str, quiet: bool) -> None:
+        self._verb = verb
+        self._quiet = quiet
+        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Screen:
+        """Begin; the bar appears with the first number."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, said: str | Mapping[str, Any]) -> None:
+        """Take what a verb of the library says of its progress: a line, or numbers (see ``run_step.Progress``)."""
+        if self._quiet:
+            return
+        if sys.stderr.isatty():
+            self._draw({"line": said} if isinstance(said, str) else said)
+        elif time.monotonic() >= self._next:
+            self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+            line = said if isinstance(said, str) else progress_line(said)
+            print(f"{self._verb}: {line.removeprefix(f'{self._verb}: ')}", file=sys.stderr, flush=True)
+
+    def counted(self, table: str, rows: int, of_rows: int) -> None:
+        """Take progress as three values (see ``source_file.Progress``)."""
+        self({"table": table, "rows": rows, "of_rows": of_rows or None})
+
+    def _draw(self, said: Mapping[str, Any]) -> None:
+        if self._bar is None:
+            self._bar = _new_bar()
+            self._task = self._bar.add_task(self._verb, total=None, left="")
+            self._bar.start()
+        assert self._task is not None  # noqa: S101 (it came with the bar)
+        where = said.get("table") or str(said.get("line", "")).partition(",")[0]
+        seconds = said.get("seconds_left")
+        self._bar.update(
+            self._task,
+            description=f"{self._verb} {where}".strip(),
+            completed=said.get("rows") or 0,
+            total=said.get("of_rows"),
+            left="" if seconds is None else f"{spoken_seconds(seconds)} left",
+        )
+
+
+def _new_bar() -> Progress:
+    from rich.console import Console  # noqa: PLC0415 (a script in a pipe need not load it)
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 (as above)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def say(line: str, end: str = "\n") -> None:
+    """Print at once; that nobody reads it any more (`| head`) stops nothing and changes no exit code."""
+    try:
+        print(line, end=end, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run(
+    verb: Callable[[argparse.Namespace, Screen], Answer],
+    given: argparse.Namespace,
+    *,
+    name: str,
+    refused: str = "could not tell",
+    interrupted: str = "interrupted: nothing is known, and nothing was written",
+) -> int:
+    """Carry a verb out and say its answer.
+
+    Args:
+        verb: Takes the options and the screen.
+        given: Options of ``parser_of``.
+        name: The verb, for its progress.
+        refused: What stands before the reason when it could not be carried out.
+        interrupted: What is said after Ctrl-C or SIGTERM.
+
+    Returns:
+        The exit code.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Screen(name, given.quiet) as screen:
+            answer = verb(given, screen)
+        if given.json:
+            say(json.dumps(answer.document, indent=2, ensure_ascii=False, default=str))
+        elif not given.quiet:
+            for line in answer.lines:
+                say(line)
+    except MigrationError as error:
+        print(f"{refused}: {error}", file=sys.stderr)
+        if given.json:
+            say(json.dumps({"error": str(error), "details": error.details}, indent=2, default=str))
+        return EXIT_UNKNOWN
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return EXIT_UNKNOWN
+    except Exception:
+        # Python itself would exit with 1, which is an answer.
+        traceback.print_exc()
+        return EXIT_UNKNOWN
+    return EXIT_YES if answer.yes else EXIT_NO

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Load every row of a SQLite file into PostgreSQL as a profile says, or leave PostgreSQL as it was.
+
+The target's schema is there already (apply_schema.py) and its tables are empty. What stood in the target is recorded in
+the directory of --directory before the first row, so that a load which was killed is taken back by the next one, or by
+--take-back.
+
+Exit codes: 0 loaded (or taken back), 2 nothing was loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import command_line
+from command_line import Answer, Screen
+
+with command_line.library():
+    from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+    from ansible_collections.contralock.database.plugins.module_utils.run_step import spoken_seconds
+    from ansible_collections.contralock.database.plugins.module_utils.target_restore import Restored
+    from ansible_collections.contralock.database.plugins.module_utils.transfer import (
+        TIME_LIMIT_SECONDS,
+        WORKERS,
+        TransferReport,
+    )
+    from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, empty, load
+
+#: https://specifications.freedesktop.org/basedir-spec/latest/: state that outlives a run and is no configuration.
+DIRECTORY = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "contralock-migration"
+INTERRUPTED = "interrupted: the tables are empty again, as they were"
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = command_line.parser_of(__doc__)
+    command_line.add_source(parser)
+    command_line.add_profile(parser)
+    command_line.add_target(parser)
+    parser.add_argument("--engine", choices=("pgloader", "arrow"), default="pgloader", help="default: pgloader")
+    parser.add_argument("--check", action="store_true", help="say what a load would do, and change nothing")
+    parser.add_argument("--take-back", action="store_true", help="take back what a load from here has left")
+    parser.add_argument("--discard-rows", action="store_true", help="let rows go that are in the target already")
+    parser.add_argument(
+        "--workers", type=int, default=WORKERS, metavar="N", help=f"threads of the engine arrow (default: {WORKERS})"
+    )
+    parser.add_argument(
+        "--time-limit", type=float, default=TIME_LIMIT_SECONDS, metavar="S", help="seconds that the load may take"
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=DIRECTORY,
+        metavar="DIR",
+        help=f"for the record of the target and, meanwhile, the load's files (default: {DIRECTORY})",
+    )
+    return parser.parse_args(arguments)
+
+
+def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
+    """Load, take back, or say what would be done."""
+    given.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    request = Request(
+        target=given.target or "",
+        mapping=load_profile(command_line.profile_folder(given.profile)).mapping,
+        root=given.directory,
+        label="by_hand",
+        schema=given.schema,
+        scratch=given.directory / "scratch",
+        discard_rows=given.discard_rows,
+        time_limit=given.time_limit,
+        engine=given.engine,
+        workers=given.workers,
+    )
+    if given.take_back:
+        restored = empty(request, check_only=given.check)
+        return Answer({"changed": restored.changed, **asdict(restored)}, lines_of_restored(restored), yes=True)
+    if given.check:
+        found = check(request, given.source)
+        lines = [f"would load {found.rows:,} rows with {given.engine}"]
+        if found.earlier_rows:
+            lines.append(f"would take out {found.earlier_rows:,} rows of an earlier load first")
+        return Answer(asdict(found), lines, yes=True)
+    report = load(request, given.source, screen).report
+    return Answer(asdict(report), lines_of(report), yes=True)
+
+
+def lines_of(report: TransferReport) -> Iterator[str]:
+    """Yield the report of a load for a person."""
+    width = max(map(len, report.tables), default=0)
+    for name, table in report.tables.items():
+        yield f"{name:<{width}}  {table.rows:>11,} rows  {table.bytes:>15,} bytes"
+    for each in report.rule_counts:
+        yield f"rule {each.rule} changed {each.count:,} values of {each.table}.{each.column}"
+    seconds = report.prepare_seconds + report.load_seconds + report.analyze_seconds
+    yield f"loaded {report.rows:,} rows with {report.engine} {report.engine_version}, in {spoken_seconds(seconds)}"
+
+
+def lines_of_restored(restored: Restored) -> Iterator[str]:
+    """Yield what was taken back for a person."""
+    yield from (f"{table}: {rows:,} rows taken out" for table, rows in restored.rows.items())
+    yield from (f"put back: {each}" for each in restored.objects)
+    if not restored.changed:
+        yield "nothing to take back"
+
+
+if __name__ == "__main__":
+    arguments = parse_arguments(None)
+    words = {"name": "transfer", "refused": "refused", "interrupted": INTERRUPTED}
+    sys.exit(command_line.run(transfer, arguments, **words))
