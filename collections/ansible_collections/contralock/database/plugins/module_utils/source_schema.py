@@ -95,7 +95,7 @@ def read_schema(connection: sqlite3.Connection, count_rows: bool = True) -> Sour
         MigrationError: There is no table, a table is virtual, or a name is no UTF-8.
     """
     with explained("the source's schema"):
-        listed = _rows(connection, "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main'")
+        listed = ask_schema(connection, "SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main'")
         own = sorted(row for row in listed if not str(row[0]).lower().startswith("sqlite_"))
         if virtual := [str(row[0]) for row in own if row[1] == "virtual"]:
             raise MigrationError(
@@ -122,7 +122,7 @@ def read_schema(connection: sqlite3.Connection, count_rows: bool = True) -> Sour
             views=tuple(str(row[0]) for row in own if row[1] == "view"),
             triggers=tuple(
                 f"{name} on {table}"
-                for name, table in _rows(
+                for name, table in ask_schema(
                     connection, "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger' ORDER BY name"
                 )
             ),
@@ -140,7 +140,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> tuple[SourceColumn, 
             key_position=int(str(key_position)),
             generated=hidden in _GENERATED,
         )
-        for name, declared_type, not_null, default, key_position, hidden in _rows(connection, query, [table])
+        for name, declared_type, not_null, default, key_position, hidden in ask_schema(connection, query, [table])
     )
 
 
@@ -156,7 +156,7 @@ def _foreign_keys(
     spelled = {name.lower(): name for name in tables}
     query = 'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq'
     links: dict[object, list[tuple[str, str, str | None]]] = {}
-    for number, parent, column, referenced in _rows(connection, query, [table]):
+    for number, parent, column, referenced in ask_schema(connection, query, [table]):
         found = spelled.get(str(parent).lower(), str(parent))
         links.setdefault(number, []).append((found, str(column), None if referenced is None else str(referenced)))
     for pairs in links.values():
@@ -175,7 +175,7 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
     return int(count)
 
 
-def _rows(connection: sqlite3.Connection, query: str, parameters: Sequence[str] = ()) -> list[tuple[object, ...]]:
+def ask_schema(connection: sqlite3.Connection, query: str, parameters: Sequence[str] = ()) -> list[tuple[object, ...]]:
     """Ask, with every TEXT as str whatever the connection's text_factory is."""
     rows = connection.execute(query, parameters).fetchall()
     return [tuple(_decoded(value) for value in row) for row in rows]

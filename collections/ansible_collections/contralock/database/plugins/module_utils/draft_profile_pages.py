@@ -1,0 +1,258 @@
+"""Writes a draft's mapping.yml and README.md, and the folder of the whole profile."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from .draft_profile_model import Draft, DraftColumn, DraftTable
+from .draft_profile_sql import one_line
+from .draft_profile_trial import Proof
+from .errors import MigrationError
+from .profile import MAPPING_FILE, SCHEMA_FILE
+from .schema_files import Change
+
+README = "README.md"
+_YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+_WIDTH = 118
+SHOWN_FINDINGS = 10
+
+
+def mapping_text(draft: Draft, schema: str = f"../{SCHEMA_FILE}") -> str:
+    """Return the mapping of a draft as YAML with comments.
+
+    Args:
+        draft: The draft.
+        schema: Where an editor finds the JSON Schema.
+    """
+    lines = [
+        "---",
+        f"# yaml-language-server: $schema={schema}",
+        "#",
+        "# Drafted from a SQLite database: the exceptions from the naming rule, and what is no question of names.",
+        "# The open questions are numbered in README.md.",
+        "version: 1",
+        f"naming: {draft.naming.value}",
+        *_comment(f"{draft.maker.name}: {draft.maker.why}."),
+        f"written_by: {draft.maker.encoding.value}",
+    ]
+    tables = [line for table in draft.tables for line in _table(draft, table)]
+    if tables:
+        lines += ["", "tables:", *tables]
+    return "\n".join([*lines, *_left_behind(draft)]) + "\n"
+
+
+def readme_text(draft: Draft, proof: Proof, source: str) -> str:
+    """Return the page that explains a draft and asks its questions.
+
+    Args:
+        draft: The draft.
+        proof: What came of it on a server.
+        source: The SQLite file's name.
+    """
+    parts = [f"# A profile drafted for {_cell(source)}\n", _about(draft)]
+    parts.append("## Open questions\n")
+    if draft.questions:
+        parts.append(
+            "Only you can know these. Change the SQL and the mapping accordingly; the numbers stand there too.\n"
+        )
+        parts += [
+            f"{number}. **{_cell(question.place)}**: {_cell(question.text)}"
+            for number, question in enumerate(draft.questions, start=1)
+        ]
+        parts.append("")
+    else:
+        parts.append("None.\n")
+    parts += ["## What the data say\n", *_proof_lines(proof), ""]
+    parts += ["## What was decided\n", *(f"- {_cell(note)}." for note in _notes(draft)), ""]
+    for title, texts in (("Views", draft.views), ("Triggers", draft.triggers)):
+        if texts:
+            parts += [f"## {title} that are not moved\n", *_texts(texts)]
+    parts += ["## How to go on\n", _NEXT]
+    return "\n".join(parts)
+
+
+def write_profile(folder: Path, draft: Draft, changes: Iterable[Change], proof: Proof, source: str) -> None:
+    """Write the folder of a drafted profile, all of it or nothing.
+
+    Args:
+        folder: It may not be there yet; its parent has to be.
+        draft: The draft.
+        changes: Its schema changes.
+        proof: What came of it on a server.
+        source: The SQLite file's name.
+
+    Raises:
+        MigrationError: The folder is there, or cannot be written.
+    """
+    assert_free(folder)
+    try:
+        building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            write_files(building, draft, changes)
+            (building / README).write_text(readme_text(draft, proof, source), encoding="utf-8")
+            building.chmod(0o755)
+            building.rename(folder)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise MigrationError(
+            f"the draft cannot be written to {folder}: {error.strerror}", "Choose another folder"
+        ) from None
+
+
+def write_files(folder: Path, draft: Draft, changes: Iterable[Change]) -> None:
+    """Write the schema changes and the mapping into a folder that is there."""
+    (folder / "schema").mkdir()
+    for change in changes:
+        for direction, text in (("up", change.up), ("down", change.down)):
+            (folder / "schema" / f"{change.name}.{direction}.sql").write_text(text, encoding="utf-8")
+    (folder / MAPPING_FILE).write_text(mapping_text(draft), encoding="utf-8")
+
+
+def assert_free(folder: Path) -> None:
+    """Refuse a folder that is there: a draft overwrites nobody's work.
+
+    Raises:
+        MigrationError: It is there, or its parent is not.
+    """
+    if folder.exists():
+        raise MigrationError(f"{folder} is there already", "Name another folder, or move this one away")
+    if not folder.parent.is_dir():
+        raise MigrationError(f"there is no folder {folder.parent} to write the draft to", "Make it first")
+
+
+def _table(draft: Draft, table: DraftTable) -> Iterator[str]:
+    columns = [line for column in table.columns for line in _column(draft, table, column)]
+    if table.renamed or columns:
+        yield f"  {_scalar(table.target)}:"
+    if table.renamed:
+        yield f"    source: {_scalar(table.source)}"
+    if columns:
+        yield "    columns:"
+        yield from columns
+
+
+def _column(draft: Draft, table: DraftTable, column: DraftColumn) -> Iterator[str]:
+    entries = []
+    if column.generated is None:
+        if column.renamed:
+            entries.append(f"source: {_scalar(column.source)}")
+        if column.rules:
+            entries.append(f"rules: [{', '.join(map(_rule, column.rules))}]")
+        if column.written_by:
+            entries.append(f"written_by: {column.written_by}")
+    if column.sensitive:
+        entries.append("sensitive: true")
+    if not entries:
+        return
+    for number, question in draft.questions_of(f"{table.source}.{column.source}"):
+        yield from (f"      {line}" for line in _comment(f"OPEN QUESTION {number}: {question}"))
+    if column.sensitive:
+        yield "      # Its name tells of a secret."
+    yield f"      {_scalar(column.target)}:"
+    yield from (f"        {entry}" for entry in entries)
+
+
+def _left_behind(draft: Draft) -> list[str]:
+    computed = {
+        table.target: {
+            column.source: "PostgreSQL computes it from the other columns"
+            for column in table.columns
+            if column.generated is not None
+        }
+        for table in draft.tables
+    }
+    computed = {table: columns for table, columns in computed.items() if columns}
+    if not draft.left_behind and not computed:
+        return []
+    lines = ["", "left_behind:"]
+    if draft.left_behind:
+        lines.append("  tables:")
+        lines += [f"    {_scalar(name)}: {_scalar(reason)}" for name, reason in draft.left_behind.items()]
+    if computed:
+        lines.append("  columns:")
+        for table, columns in computed.items():
+            lines.append(f"    {_scalar(table)}:")
+            lines += [f"      {_scalar(name)}: {_scalar(reason)}" for name, reason in columns.items()]
+    return lines
+
+
+def _rule(rule: object) -> str:
+    if isinstance(rule, dict):
+        return "{" + ", ".join(f"{name}: {_scalar(str(value))}" for name, value in rule.items()) + "}"
+    return str(rule)
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML, in quotes wherever a reader could take it for something else."""
+    if (
+        text.isascii()
+        and text.isidentifier()
+        and text.lower() not in ("true", "false", "null", "yes", "no", "on", "off")
+    ):
+        return text
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=1 << 20)).strip()
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(one_line(text), _WIDTH - 10)]
+
+
+def _about(draft: Draft) -> str:
+    moved = f"{len(draft.tables)} {'table moves' if len(draft.tables) == 1 else 'tables move'}"
+    stays = f", {len(draft.left_behind)} stay behind" if draft.left_behind else ""
+    return (
+        f"It was made from the file's schema and from every value in it. {moved}{stays}. Made by: "
+        f"{draft.maker.name} ({draft.maker.why}); another maker is named with `--written-by`.\n"
+    )
+
+
+def _proof_lines(proof: Proof) -> Sequence[str]:
+    if proof.problem:
+        return [f"No plan can be made yet: {_cell(proof.problem)}"]
+    lines = [f"The draft was applied to a server and taken back, and {proof.rows:,} rows were held against it."]
+    if not proof.findings:
+        lines.append("Everything fits.")
+    lines += [f"- {_cell(str(finding))}. {_cell(finding.mend)}." for finding in proof.findings[:SHOWN_FINDINGS]]
+    if len(proof.findings) > SHOWN_FINDINGS:
+        lines.append(f"- and {len(proof.findings) - SHOWN_FINDINGS} kinds more.")
+    lines += [
+        f"- Rule {each.rule} changes {each.count:,} values of {each.table}.{each.column}." for each in proof.rule_counts
+    ]
+    return [*lines, *(f"- {_cell(note)}." for note in proof.notes)]
+
+
+def _notes(draft: Draft) -> Iterator[str]:
+    yield f"Names: {'as they are' if draft.naming.value == 'keep' else 'snake_case'}"
+    yield from draft.notes
+    for name, reason in draft.left_behind.items():
+        yield f"{name} stays behind: {reason}"
+    secrets = [
+        f"{table.source}.{column.source}" for table in draft.tables for column in table.columns if column.sensitive
+    ]
+    yield f"Secrets, by their names: {', '.join(secrets) or 'none'}. Mark every other one as `sensitive` in the mapping"
+
+
+def _texts(texts: Mapping[str, str]) -> Iterator[str]:
+    for text in texts.values():
+        # Four spaces make it a block, whatever stands in it.
+        yield textwrap.indent("\n".join(map(one_line, text.splitlines())), "    ") + "\n"
+
+
+def _cell(text: str) -> str:
+    """Return a text of the source in one line; signs that Markdown would take for its own stay as they are."""
+    return one_line(text.replace("\n", " ").rstrip(".")).replace("<", "&lt;")
+
+
+_NEXT = """\
+1. Answer the open questions in `schema/` and `mapping.yml`.
+2. `scripts/apply_schema.py` makes the schema, `scripts/compare_databases.py` compares; both take this folder.
+3. Rehearse the move (`playbooks/rehearse.yml`) before it counts.
+"""

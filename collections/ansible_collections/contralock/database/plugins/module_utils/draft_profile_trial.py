@@ -1,0 +1,171 @@
+"""Tries a draft on a real PostgreSQL before anybody reads it: what the server refuses does not stand in it.
+
+The database is a private one, or a scratch one beside a target; what is tried is taken back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+
+import psycopg
+
+from .catalog import snapshot
+from .connection import Connection
+from .draft_profile_columns import not_generated
+from .draft_profile_model import Draft, DraftColumn, DraftTable, PieceKind, Quote
+from .draft_profile_sql import bare_table, create_enums
+from .errors import MigrationError
+from .findings import Finding, RuleCount, examine
+from .plan import make_plan
+from .profile import Mapping
+from .schema_changes import Request, perform
+from .schema_execution import refusal
+from .schema_files import Change
+from .source_file import Progress
+from .source_schema import read_schema
+
+APPLICATION_NAME = "contralock draft_profile"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came of a draft on a real server.
+
+    Attributes:
+        problem: Why no plan can be made of it; empty when one was.
+        findings: What of the source does not fit, as an assessment would say it.
+        rule_counts: What the drafted rules would change.
+        rows: All rows of the source that were looked at.
+        notes: Sentences for the report.
+    """
+
+    problem: str = ""
+    findings: tuple[Finding, ...] = ()
+    rule_counts: tuple[RuleCount, ...] = ()
+    rows: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def ready(self) -> bool:
+        """Whether the source would move with the draft as it is."""
+        return not (self.problem or self.findings)
+
+
+def quoted_by(connection: Connection) -> Quote:
+    """Return what quotes a name where PostgreSQL itself says that it has to be."""
+
+    @cache
+    def quote(name: str) -> str:
+        ((quoted,),) = connection.execute("SELECT quote_ident(%s)", [name]).fetchall()
+        return str(quoted)
+
+    return quote
+
+
+def try_pieces(connection: Connection, draft: Draft) -> None:
+    """Take everything out of a draft that the server refuses, and ask about it instead.
+
+    Args:
+        connection: To an empty database, as its owner; everything is rolled back.
+        draft: The draft; it is changed.
+
+    Raises:
+        MigrationError: The server refuses even the bare tables.
+    """
+    with _explained("the drafted tables"), connection.transaction(force_rollback=True):
+        for statement in (*create_enums(draft), *(bare_table(draft, table) for table in draft.tables)):
+            connection.execute(statement.encode())
+        for table in draft.tables:
+            for column in table.columns:
+                _try_column(connection, draft, table, column)
+        for kind in (PieceKind.UNIQUE, PieceKind.CHECK, PieceKind.INDEX, PieceKind.FOREIGN_KEY):
+            for table in draft.tables:
+                _try_kind(connection, draft, table, kind)
+
+
+def prove_draft(
+    connection: Connection,
+    source: sqlite3.Connection,
+    changes: Sequence[Change],
+    mapping: Mapping,
+    progress: Progress | None = None,
+) -> Proof:
+    """Apply a draft, hold the whole source against it, and take it back.
+
+    Args:
+        connection: To an empty database, as its owner.
+        source: From ``open_source``.
+        changes: The drafted schema changes.
+        mapping: The drafted mapping.
+        progress: See ``examine``.
+
+    Raises:
+        MigrationError: A change cannot be applied or taken back, or the source cannot be read.
+    """
+    perform(connection, Request(changes))
+    try:
+        proof = _examined(connection, source, mapping, progress)
+    finally:
+        perform(connection, Request(changes, "reverted", allow_data_loss=True))
+    return proof
+
+
+def _examined(connection: Connection, source: sqlite3.Connection, mapping: Mapping, progress: Progress | None) -> Proof:
+    try:
+        plan = make_plan(mapping, read_schema(source), snapshot(connection))
+    except MigrationError as error:
+        return Proof(problem=str(error))
+    found = examine(source, plan, progress)
+    return Proof("", found.findings, found.rule_counts, sum(found.rows.values()), found.notes)
+
+
+def _try_column(connection: Connection, draft: Draft, table: DraftTable, column: DraftColumn) -> None:
+    place = f"{table.source}.{column.source}"
+    name, owner = draft.quote(column.target), draft.quote(table.target)
+    if column.generated is not None:
+        statement = f"ALTER TABLE {owner} DROP COLUMN {name}, ADD COLUMN {column.definition(draft.quote)}"
+        if refused := _refused(connection, statement):
+            draft.ask(place, f"{not_generated(column.generated)} ({refused})")
+            column.generated = None
+    if column.default is not None:
+        statement = f"ALTER TABLE {owner} ALTER COLUMN {name} SET DEFAULT {column.default}"
+        if refused := _refused(connection, statement):
+            draft.ask(place, f"its DEFAULT is not taken over ({refused}): say it in PostgreSQL's words")
+            column.default = None
+
+
+def _try_kind(connection: Connection, draft: Draft, table: DraftTable, kind: PieceKind) -> None:
+    kept = []
+    for piece in table.pieces:
+        refused = _refused(connection, piece.statement(draft.quote)) if piece.kind is kind else ""
+        if refused:
+            said = piece.source or piece.name
+            text = f"the {kind} {said} is not taken over ({refused}): say it in PostgreSQL's words"
+            draft.ask(piece.place or table.source, text)
+        else:
+            kept.append(piece)
+    table.pieces = kept
+
+
+def _refused(connection: Connection, statement: str) -> str:
+    """Execute a statement; return the server's words when it refuses, and then nothing has happened."""
+    try:
+        with connection.transaction():
+            connection.execute(statement.encode())
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        return error.diag.message_primary or type(error).__name__
+    return ""
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise refusal(error, what) from None
