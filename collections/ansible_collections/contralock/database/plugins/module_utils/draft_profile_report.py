@@ -1,0 +1,42 @@
+"""What a draft has to say in a shell: for a machine and for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .draft_profile_model import Draft
+from .draft_profile_trial import Proof
+
+_SHOWN_FINDINGS = 10
+
+
+def as_document(folder: Path, draft: Draft, proof: Proof) -> dict[str, Any]:
+    """Return the report as JSON types."""
+    return {
+        "profile": str(folder),
+        "made_by": draft.maker.name,
+        "because": draft.maker.why,
+        "tables": {table.source: table.target for table in draft.tables},
+        "left_behind": draft.left_behind,
+        "questions": [{"place": each.place, "text": each.text} for each in draft.questions],
+        "rows": proof.rows,
+        "ready": proof.ready,
+        "problem": proof.problem,
+        "findings": [str(finding) for finding in proof.findings],
+    }
+
+
+def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
+    """Yield the report for a person."""
+    yield f"drafted {folder}"
+    yield f"made by {draft.maker.name}: {draft.maker.why}"
+    left = f", {len(draft.left_behind)} stay behind" if draft.left_behind else ""
+    yield f"{len(draft.tables)} tables{left}, {proof.rows:,} rows held against it"
+    yield f"{len(draft.questions) or 'no'} open questions: see {folder / 'README.md'}"
+    if proof.problem:
+        yield f"no plan can be made yet: {proof.problem}"
+    yield from (f"does not fit: {finding}" for finding in proof.findings[:_SHOWN_FINDINGS])
+    if len(proof.findings) > _SHOWN_FINDINGS:
+        yield f"and {len(proof.findings) - _SHOWN_FINDINGS} kinds more"

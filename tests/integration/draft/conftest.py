@@ -1,0 +1,122 @@
+"""Drafted profiles: of a maker's database, and moved with nothing changed by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile import DraftOrder, draft_profile
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile_model import Draft
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile_pages import mapping_text, write_profile
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile_sql import changes_of
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile_trial import (
+    Proof,
+    prove_draft,
+    quoted_by,
+    try_pieces,
+)
+from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema, read_yaml
+from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
+
+from tests.integration.draft.makers import write
+from tests.throwaway_cluster import Cluster
+
+DOCUMENT_SCHEMA = Path(__file__).parents[3] / "files" / "profiles" / "mapping.schema.json"
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A source, the draft for it, and the profile's folder."""
+
+    source: Path
+    draft: Draft
+    proof: Proof
+    folder: Path
+
+    def sql(self) -> str:
+        return "\n".join(path.read_text() for path in sorted((self.folder / "schema").glob("*.up.sql")))
+
+    def types(self) -> dict[str, str]:
+        """Source column to type."""
+        tables = self.draft.tables
+        return {f"{table.source}.{each.source}": each.type for table in tables for each in table.columns}
+
+    def questions(self) -> dict[str, list[str]]:
+        asked: dict[str, list[str]] = {}
+        for question in self.draft.questions:
+            asked.setdefault(question.place, []).append(question.text)
+        return asked
+
+    def mapping(self) -> Any:
+        return read_yaml(self.folder / "mapping.yml")
+
+
+@pytest.fixture(scope="session")
+def drafted_from(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Drafted]:
+    """Draft a profile for a file."""
+
+    def make(source: Path, **order: Any) -> Drafted:
+        folder = tmp_path_factory.mktemp("profiles") / "drafted"
+        with (
+            cluster.database() as fresh,
+            connect(fresh.conninfo, "draft") as connection,
+            closing(open_source(source)) as opened,
+        ):
+            draft = draft_profile(opened, DraftOrder(quote=quoted_by(connection), **order))
+            try_pieces(connection, draft)
+            changes = changes_of(draft)
+            file = folder.with_name("mapping.yml")
+            file.write_text(mapping_text(draft))
+            mapping = parse_mapping(read_yaml(file), read_schema(DOCUMENT_SCHEMA))
+            proof = prove_draft(connection, opened, changes, mapping)
+        shutil.copy(DOCUMENT_SCHEMA, folder.parent)
+        write_profile(folder, draft, changes, proof, source.name)
+        return Drafted(source, draft, proof, folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def drafted(drafted_from: Callable[..., Drafted], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Drafted]:
+    """Draft a profile for a maker's database, once."""
+    made: dict[str, Drafted] = {}
+
+    def of(maker: str) -> Drafted:
+        if maker not in made:
+            made[maker] = drafted_from(write(maker, tmp_path_factory.mktemp("made") / f"{maker}.sqlite"))
+        return made[maker]
+
+    return of
+
+
+@pytest.fixture
+def drafted_script(drafted_from: Callable[..., Drafted], tmp_path: Path) -> Callable[..., Drafted]:
+    """Draft a profile for the database that a script makes."""
+
+    def make(script: str, **order: Any) -> Drafted:
+        source = tmp_path / "source.sqlite"
+        source.unlink(missing_ok=True)
+        with closing(sqlite3.connect(source, isolation_level=None)) as database:
+            database.executescript(script)
+        return drafted_from(source, **order)
+
+    return make
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A private directory with a short path: a socket's may have 107 bytes."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="draft-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
