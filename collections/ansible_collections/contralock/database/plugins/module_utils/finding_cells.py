@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,16 +58,38 @@ class RuleCount:
     count: int
 
 
+@dataclass(frozen=True)
+class ColumnCount:
+    """What becomes of a column's cells, after the profile's rules.
+
+    Attributes:
+        table: The source's table.
+        column: The source's column.
+        target: Where its cells go: ``users.status``.
+        fits: How many go as values.
+        nulls: How many go as NULL.
+        misfits: How many do not fit; NULL in a NOT NULL column is one of them.
+    """
+
+    table: str
+    column: str
+    target: str
+    fits: int
+    nulls: int
+    misfits: int
+
+
 @dataclass
 class _Tally:
-    """A finding that grows."""
+    """A finding that grows; ``first`` is the place of its first row, and a place stands for a key that is none."""
 
     column: ColumnPlan
     reason: str
     mend: str
+    first: int
+    shown: str
     count: int = 0
-    keys: tuple[str, ...] = ()
-    shown: str | None = None
+    keys: tuple[str | int, ...] = ()
 
 
 class TableExaminer:
@@ -86,8 +108,12 @@ class TableExaminer:
         self.rows = 0
         self._tallies: dict[tuple[str, str, str], _Tally] = {}
         self._counts: dict[tuple[str, str], int] = {}
+        #: Target column -> cells that go as NULL, cells that do not fit.
+        self._nulls = {column.target.name: 0 for column in table.columns}
+        self._misfits = dict(self._nulls)
         self._otherwise = key_otherwise
         self._key_like = references | frozenset(table.key)
+        self._positions = {column.source: number for number, column in enumerate(table.columns)}
         self._keys = [(table.columns.index(column), column.sensitive) for column in map(table.column, table.key)]
 
     def add(self, batch: Sequence[Cells]) -> list[pa.Array]:
@@ -103,9 +129,27 @@ class TableExaminer:
         self.rows += batch[0].length if batch else 0
         return values
 
+    def absorb(self, later: TableExaminer) -> None:
+        """Add what was found in the rows that follow these, by another examiner of the same table."""
+        for key, tally in later._tallies.items():
+            keys = tuple(each + self.rows if isinstance(each, int) else each for each in tally.keys)
+            known = self._tallies.get(key)
+            if known is None:
+                self._tallies[key] = replace(tally, first=tally.first + self.rows, keys=keys)
+            else:
+                known.count += tally.count
+                known.keys = (*known.keys, *keys)[:SHOWN_KEYS]
+        for place, count in later._counts.items():
+            self._counts[place] = self._counts.get(place, 0) + count
+        for name in self._nulls:
+            self._nulls[name] += later._nulls[name]
+            self._misfits[name] += later._misfits[name]
+        self.rows += later.rows
+
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What does not fit so far, in the order in which it was met."""
+        """What does not fit so far, in the order of the columns, and in each in that of the rows."""
+        tallies = sorted(self._tallies.values(), key=lambda each: (self._positions[each.column.source], each.first))
         return tuple(
             Finding(
                 table=self.table.source.name,
@@ -114,10 +158,10 @@ class TableExaminer:
                 reason=tally.reason,
                 mend=tally.mend,
                 count=tally.count,
-                keys=tally.keys,
+                keys=tuple(f"row {key + 1}" if isinstance(key, int) else key for key in tally.keys),
                 shown=tally.shown,
             )
-            for tally in self._tallies.values()
+            for tally in tallies
         )
 
     @property
@@ -125,6 +169,22 @@ class TableExaminer:
         """What rules changed so far; rules that changed nothing are not listed."""
         return tuple(
             RuleCount(self.table.target, column, rule, count) for (column, rule), count in self._counts.items() if count
+        )
+
+    @property
+    def columns(self) -> tuple[ColumnCount, ...]:
+        """What became of each column's cells so far."""
+        return tuple(
+            ColumnCount(
+                table=self.table.source.name,
+                column=column.source,
+                target=f"{self.table.target}.{name}",
+                fits=self.rows - self._nulls[name] - self._misfits[name],
+                nulls=self._nulls[name],
+                misfits=self._misfits[name],
+            )
+            for column in self.table.columns
+            for name in [column.target.name]
         )
 
     def _convert(self, column: ColumnPlan, cells: Cells, batch: Sequence[Cells]) -> pa.Array:
@@ -136,27 +196,36 @@ class TableExaminer:
                 place = (column.target.name, rule)
                 self._counts[place] = self._counts.get(place, 0) + count
         converted = column.conversion.convert(ruled)
-        for misfit in converted.misfits:
+        misfits = sum(
             self._note(column, misfit.reason, self._mend(column, misfit.mend), misfit.mask, batch)
-        if column.target.not_null and converted.values.null_count:
-            missing = ruled.is_null()
-            if pc.any(missing).as_py():
-                self._note(column, "NULL in a column that is NOT NULL", _null_mend(column), missing, batch)
+            for misfit in converted.misfits
+        )
+        nulls = converted.values.null_count - misfits
+        if nulls and column.target.not_null:
+            reason = "NULL in a column that is NOT NULL"
+            misfits += self._note(column, reason, _null_mend(column), ruled.is_null(), batch)
+            nulls = 0
+        self._nulls[column.target.name] += nulls
+        self._misfits[column.target.name] += misfits
         return converted.values
 
-    def _note(self, column: ColumnPlan, reason: str, mend: str, mask: pa.BooleanArray, batch: Sequence[Cells]) -> None:
-        tally = self._tallies.setdefault((column.source, reason, mend), _Tally(column, reason, mend))
+    def _note(self, column: ColumnPlan, reason: str, mend: str, mask: pa.BooleanArray, batch: Sequence[Cells]) -> int:
+        """Remember where the mask is true, and return how often it is."""
         rows = pc.indices_nonzero(mask)
-        if tally.shown is None:
-            cells = batch[self.table.columns.index(column)]
-            tally.shown = shown_cell(cells, rows[0].as_py(), column.sensitive)
+        tally = self._tallies.get((column.source, reason, mend))
+        if tally is None:
+            first = rows[0].as_py()
+            shown = shown_cell(batch[self._positions[column.source]], first, column.sensitive)
+            tally = _Tally(column, reason, mend, self.rows + first, shown)
+            self._tallies[column.source, reason, mend] = tally
         wanted = rows.slice(0, max(0, SHOWN_KEYS - len(tally.keys))).to_pylist()
         tally.keys += tuple(self._key(batch, row) for row in wanted)
         tally.count += len(rows)
+        return len(rows)
 
-    def _key(self, batch: Sequence[Cells], row: int) -> str:
+    def _key(self, batch: Sequence[Cells], row: int) -> str | int:
         parts = [key_text(batch[index], row, sensitive) for index, sensitive in self._keys]
-        return joined_key(parts) or f"row {self.rows + row + 1}"
+        return joined_key(parts) or self.rows + row
 
     def _mend(self, column: ColumnPlan, mend: str) -> str:
         is_key = column.target.type_name == "uuid" and column.target.name in self._key_like

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Catalog, Constraint, Index
 from .check_expressions import QUALIFIED_COLLATION, Check, parse_check
 from .finding_cells import SHOWN_KEYS, Finding, joined_key
+from .kept_keys import KEPT_BYTES, ROW, KeptKeys
 from .plan import ColumnPlan, Plan, TablePlan
 from .source_reader import quote_identifier
 
@@ -25,8 +29,8 @@ _DUPLICATE_MEND = (
 )
 _CHECK_MEND = "Correct the value in the application, or change the constraint in the schema"
 _ORPHAN_MEND = "Mend or delete these rows in the application, or bring back the row that they refer to"
-#: The column that numbers the rows of an Arrow table here; a NUL is in no column's name.
-_ROW = "\0row"
+#: A row's number is that of its part, and its place in the part in so many bits.
+_PART_BITS = 40
 _OWN_COLLATION = re.compile(f" COLLATE {QUALIFIED_COLLATION.pattern}")
 
 
@@ -36,69 +40,145 @@ class _Unique:
     columns: tuple[str, ...]
     nulls_are_equal: bool
 
+    @property
+    def group(self) -> tuple[str, ...]:
+        return (self.table, *self.columns)
+
+
+@dataclass
+class _Found:
+    """Rows that do not fit for one reason: how many, and the first of them."""
+
+    count: int
+    first: pa.Table
+
+    @staticmethod
+    def of(parts: Iterable[pa.Table]) -> _Found | None:
+        """Gather rows that come in any order."""
+        count, first = 0, None
+        for rows in parts:
+            count += rows.num_rows
+            together = rows if first is None else pa.concat_tables([first, rows])
+            first = together.take(pc.sort_indices(together.column(ROW)).slice(0, SHOWN_KEYS))
+        return _Found(count, first) if count else None
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the first rows, in order."""
+        numbers: list[int] = self.first.column(ROW).to_pylist()
+        return numbers
+
 
 @dataclass
 class _Broken:
-    """A check, and the rows so far that break it."""
+    """The rows of one part of a table that break a check."""
 
-    constraint: Constraint
-    check: Check
     count: int = 0
-    rows: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     shown: str = ""
 
 
 class RowExaminer:
     """Holds rows against checks as they come, keeps all keys and references, and compares these in the end.
 
-    These are in memory: 16 bytes for each uuid.
+    Threads may add rows of different parts of tables at once. What is found depends on the rows and their order alone.
+
+    Args:
+        plan: What goes where.
+        folder: Where keys and references go that are too many for memory (see ``kept_keys.py``).
+        kept_bytes: What of them may stay in memory.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, folder: Path | None = None, kept_bytes: int = KEPT_BYTES) -> None:
         self._plan = plan
         self._carried = {table.target: {column.target.name for column in table.columns} for table in plan.tables}
-        self._uniques = [each for each in _uniques(plan.catalog) if self._has(each.table, each.columns)]
+        self._uniques = [each for each in _uniques(plan.catalog) if self._can_keep(each.table, each.columns)]
         self._references = [each for each in plan.catalog.constraints if self._is_examined(each)]
-        self._batches: dict[tuple[str, str], list[pa.Array]] = {}
+        self._with_nulls = {each.group for each in self._uniques if each.nulls_are_equal}
         self._checks = list(self._parsed_checks())
-        self._rows_of = dict.fromkeys(self._carried, 0)
+        self._broken: dict[tuple[int, int], _Broken] = {}
+        #: Target table -> number of the part -> its rows so far.
+        self._rows: dict[str, dict[int, int]] = {name: {} for name in self._carried}
+        # A dict, because a group may be wanted for several reasons.
+        self._groups: dict[str, dict[tuple[str, ...], Sequence[str]]] = {name: {} for name in self._carried}
         for table in plan.tables:
-            self._keep(table.target, table.key)
+            if table.key and self._can_keep(table.target, table.key):
+                self._keep(table.target, table.key)
         for unique in self._uniques:
             self._keep(unique.table, unique.columns)
         for each in self._references:
             self._keep(each.table, each.columns)
             self._keep(str(each.referenced_table), each.referenced_columns)
+        self._keys = KeptKeys(
+            (
+                (group, [(name, self._type(table, name)) for name in columns])
+                for table, groups in self._groups.items()
+                for group, columns in groups.items()
+            ),
+            folder,
+            kept_bytes,
+        )
+        self._partitions: Sequence[int | None] = ()
 
     def references_of(self, table: str) -> frozenset[str]:
         """Return the columns of a target table that refer to others."""
         return frozenset(column for each in self._references if each.table == table for column in each.columns)
 
-    def add(self, table: TablePlan, values: Sequence[pa.Array]) -> None:
-        """Take the converted values of a table's next rows, in the plan's order of columns."""
-        for column, array in zip(table.columns, values, strict=True):
-            kept = self._batches.get((table.target, column.target.name))
-            if kept is not None:
-                kept.append(array)
-        self._check(table, {column.target.name: array for column, array in zip(table.columns, values, strict=True)})
-        self._rows_of[table.target] += len(values[0]) if values else 0
+    def add(self, table: TablePlan, values: Sequence[pa.Array], part: int = 0) -> None:
+        """Take the converted values of a table's next rows, in the plan's order of columns.
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield what does not fit, when all rows of all tables have been added."""
-        for broken in self._checks:
-            if broken.count:
-                yield self._broken(broken)
-        for unique in self._uniques:
-            yield from self._duplicates(unique)
-        for reference in self._references:
-            yield from self._orphans(reference)
+        Args:
+            table: The table.
+            values: One array for each of its columns.
+            part: Which part of the table they belong to; parts are numbered in the order of their rows.
+
+        Raises:
+            MigrationError: The scratch folder is full, or cannot be written.
+        """
+        if not values or not len(values[0]):
+            return
+        named = {column.target.name: array for column, array in zip(table.columns, values, strict=True)}
+        rows = self._rows[table.target]
+        first = (part << _PART_BITS) + rows.get(part, 0)
+        rows[part] = rows.get(part, 0) + len(values[0])
+        self._check(table, named, first, part)
+        for group, columns in self._groups[table.target].items():
+            keys = [_comparable_values(named[name], self._type(table.target, name)) for name in columns]
+            numbers = pa.array(np.arange(first, first + len(values[0])))
+            if group not in self._with_nulls and any(key.null_count for key in keys):
+                # A null is equal to nothing, and refers to nothing; a value that did not fit is reported already.
+                valid = reduce(pc.and_, map(pc.is_valid, keys))
+                keys, numbers = [key.filter(valid) for key in keys], numbers.filter(valid)
+            self._keys.add(group, keys, numbers)
+
+    def findings(self, workers: int = 1) -> Iterator[Finding]:
+        """Yield what does not fit, when all rows of all tables have been added.
+
+        Args:
+            workers: How many uniquenesses and references may be looked at beside one another.
+
+        Raises:
+            MigrationError: The scratch folder is full, or cannot be read.
+        """
+        self._partitions = self._keys.finish()
+        yield from self._all_broken()
+        asked = [partial(self._duplicates, each) for each in self._uniques]
+        asked += [partial(self._orphans, each) for each in self._references]
+        with ThreadPoolExecutor(workers) as pool:
+            for finding in pool.map(lambda ask: ask(), asked):
+                if finding:
+                    yield finding
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        self._keys.close()
 
     def not_examined(self) -> Iterator[str]:
         """Yield sentences about what PostgreSQL alone can decide; the load fails where such a constraint is broken."""
         catalog = self._plan.catalog
         uniques = [each for each in catalog.indexes if each.unique]
         examined = {(each.table, frozenset(each.columns)) for each in self._uniques}
-        checked = [broken.constraint for broken in self._checks]
+        checked = [constraint for constraint, _ in self._checks]
         names = [
             *(each.name for each in uniques if (each.table, frozenset(_plain_columns(each, catalog))) not in examined),
             *(each.name for each in catalog.constraints if each.kind in ("check", "exclusion") and each not in checked),
@@ -107,119 +187,151 @@ class RowExaminer:
         if named := sorted(names):
             yield f"Constraints that only the load will check: {', '.join(named)}"
 
-    def _keep(self, table: str, columns: Iterable[str]) -> None:
-        for column in columns:
-            self._batches.setdefault((table, column), [])
+    def _keep(self, table: str, columns: Sequence[str]) -> None:
+        self._groups[table][table, *columns] = columns
+
+    def _type(self, table: str, column: str) -> pa.DataType:
+        return _comparable(self._plan.table(table).column(column).conversion.arrow_type)
 
     def _has(self, table: str, columns: Iterable[str]) -> bool:
         return table in self._carried and self._carried[table].issuperset(columns)
 
+    def _can_keep(self, table: str, columns: Sequence[str]) -> bool:
+        return self._has(table, columns) and not any(pa.types.is_nested(self._type(table, name)) for name in columns)
+
     def _is_examined(self, each: Constraint) -> bool:
         return (
             each.kind == "foreign key"
-            and self._has(each.table, each.columns)
-            and self._has(str(each.referenced_table), each.referenced_columns)
+            and self._can_keep(each.table, each.columns)
+            and self._can_keep(str(each.referenced_table), each.referenced_columns)
             and _exact_columns(self._plan.catalog, each.table).issuperset(each.columns)
         )
 
-    def _parsed_checks(self) -> Iterator[_Broken]:
+    def _parsed_checks(self) -> Iterator[tuple[Constraint, Check]]:
         catalog = self._plan.catalog
         enums = [f"{enum.schema}.{enum.name}" for enum in catalog.enums]
         for each in catalog.constraints:
             if each.kind == "check" and self._has(each.table, each.columns):
                 check = parse_check(each.text, catalog.columns_of(each.table), enums)
                 if check is not None:
-                    yield _Broken(each, check)
+                    yield each, check
 
-    def _check(self, table: TablePlan, values: Mapping[str, pa.Array]) -> None:
-        for broken in self._checks:
-            if broken.constraint.table != table.target:
+    def _check(self, table: TablePlan, values: Mapping[str, pa.Array], first: int, part: int) -> None:
+        for number, (constraint, check) in enumerate(self._checks):
+            if constraint.table != table.target:
                 continue
-            found = pc.indices_nonzero(broken.check.broken(values))
-            if len(found) and not broken.rows:
-                first = found[0].as_py()
-                shown = [_shown_value(table.column(each), values[each][first]) for each in broken.check.columns]
-                broken.shown = joined_key(shown)
-            missing = SHOWN_KEYS - len(broken.rows)
-            broken.rows += [self._rows_of[table.target] + row for row in found.slice(0, missing).to_pylist()]
+            found = pc.indices_nonzero(check.broken(values))
+            if not len(found):
+                continue
+            broken = self._broken.setdefault((number, part), _Broken())
+            if not broken.count:
+                row = found[0].as_py()
+                broken.shown = joined_key(
+                    [_shown_value(table.column(each), values[each][row]) for each in check.columns]
+                )
+            missing = SHOWN_KEYS - len(broken.numbers)
+            broken.numbers += [first + row for row in found.slice(0, missing).to_pylist()]
             broken.count += len(found)
 
-    def _broken(self, broken: _Broken) -> Finding:
-        reason = f"against {broken.constraint.text}"
-        finding = self._finding(broken.constraint.table, broken.check.columns, broken.rows, reason, _CHECK_MEND)
-        return replace(finding, count=broken.count, shown=broken.shown)
+    def _all_broken(self) -> Iterator[Finding]:
+        for number, (constraint, check) in enumerate(self._checks):
+            parts = [self._broken[key] for key in sorted(self._broken) if key[0] == number]
+            if parts:
+                rows = [row for part in parts for row in part.numbers][:SHOWN_KEYS]
+                found = _Found(sum(part.count for part in parts), pa.table({ROW: pa.array(rows, pa.int64())}))
+                reason = f"against {constraint.text}"
+                finding = self._finding(constraint.table, check.columns, found, reason, _CHECK_MEND)
+                yield replace(finding, shown=parts[0].shown)
 
-    def _column(self, table: str, column: str) -> pa.ChunkedArray:
-        wanted = _comparable(self._plan.table(table).column(column).conversion.arrow_type)
-        return pa.chunked_array([array.cast(wanted) for array in self._batches[table, column]], wanted)
-
-    def _rows(self, table: str, columns: Sequence[str], with_nulls: bool = False) -> pa.Table:
-        arrays = [self._column(table, column) for column in columns]
-        rows = pa.table([*arrays, pa.arange(0, len(arrays[0]))], names=[*columns, _ROW])
-        # A null is equal to nothing in a key, and refers to nothing; a value that did not fit is reported already.
-        return rows if with_nulls else rows.filter(_all_valid(arrays))
-
-    def _duplicates(self, unique: _Unique) -> Iterator[Finding]:
-        rows = self._rows(unique.table, unique.columns, unique.nulls_are_equal)
-        groups = rows.group_by(list(unique.columns)).aggregate([(_ROW, "count")])
-        if groups.num_rows == rows.num_rows:
-            return
-        # Rare, and then worth a second look: which rows are in the groups of more than one.
-        listed = rows.group_by(list(unique.columns)).aggregate([(_ROW, "list")]).column(f"{_ROW}_list")
-        shared = [group for group in listed.to_pylist() if len(group) > 1]
-        numbers = sorted(number for group in shared for number in group)
-        finding = self._finding(
-            unique.table,
-            unique.columns,
-            numbers,
-            "the same as in another row, where PostgreSQL wants each once",
-            _DUPLICATE_MEND,
+    def _duplicates(self, unique: _Unique) -> Finding | None:
+        found = _Found.of(
+            _repeated(self._kept(unique.group, partition, unique.nulls_are_equal), unique.columns)
+            for partition in self._partitions
         )
-        yield replace(finding, shown=self._shown(unique.table, unique.columns, numbers[0]))
+        reason = "the same as in another row, where PostgreSQL wants each once"
+        return self._finding(unique.table, unique.columns, found, reason, _DUPLICATE_MEND) if found else None
 
-    def _orphans(self, reference: Constraint) -> Iterator[Finding]:
+    def _orphans(self, reference: Constraint) -> Finding | None:
         parent = str(reference.referenced_table)
-        children = self._rows(reference.table, reference.columns)
-        parents = self._rows(parent, reference.referenced_columns).drop_columns([_ROW])
-        lost = children.join(
-            parents,
-            keys=list(reference.columns),
-            right_keys=list(reference.referenced_columns),
-            join_type="left anti",
-        )
-        if lost.num_rows:
-            wanted = f"{self._plan.table(parent).source.name} ({', '.join(reference.referenced_columns)})"
-            numbers = sorted(lost.column(_ROW).to_pylist())
-            finding = self._finding(
-                reference.table, reference.columns, numbers, f"refers to no row of {wanted}", _ORPHAN_MEND
+        own, others = (reference.table, *reference.columns), (parent, *reference.referenced_columns)
+        found = _Found.of(
+            _without_partner(
+                self._kept(own, partition),
+                self._kept(others, partition),
+                reference.columns,
+                reference.referenced_columns,
             )
-            yield replace(finding, shown=self._shown(reference.table, reference.columns, numbers[0]))
+            for partition in self._partitions
+        )
+        wanted = f"{self._plan.table(parent).source.name} ({', '.join(reference.referenced_columns)})"
+        reason = f"refers to no row of {wanted}"
+        return self._finding(reference.table, reference.columns, found, reason, _ORPHAN_MEND) if found else None
 
-    def _finding(self, target: str, columns: Sequence[str], rows: Sequence[int], reason: str, mend: str) -> Finding:
+    def _kept(self, group: tuple[str, ...], partition: int | None, with_nulls: bool = False) -> pa.Table:
+        rows = self._keys.read(group, partition)
+        if group not in self._with_nulls or with_nulls:
+            return rows
+        return rows.filter(reduce(pc.and_, (pc.is_valid(rows.column(name)) for name in group[1:])))
+
+    def _finding(self, target: str, columns: Sequence[str], found: _Found, reason: str, mend: str) -> Finding:
         table = self._plan.table(target)
         planned = [table.column(column) for column in columns]
+        numbers = found.numbers
+        keys = self._shown_keys(table, numbers)
         return Finding(
             table=table.source.name,
             column=", ".join(column.source for column in planned),
             target=f"{target}.{', '.join(columns)}",
             reason=reason,
             mend=mend,
-            count=len(rows),
-            keys=tuple(self._key(table, row) for row in rows[:SHOWN_KEYS]),
+            count=found.count,
+            keys=tuple(keys.get(number) or f"row {self._row(target, number)}" for number in numbers),
+            shown=self._shown(table, columns, found.first.slice(0, 1)) if found.first.num_columns > 1 else None,
         )
 
-    def _key(self, table: TablePlan, row: int) -> str:
-        parts = self._values(table.target, table.key, row)
-        # What did not fit is null here.
-        return joined_key(parts) if parts and "NULL" not in parts else f"row {row + 1}"
+    def _shown_keys(self, table: TablePlan, numbers: Sequence[int]) -> dict[int, str]:
+        """Return the keys of rows for a message; those that have none, or one that did not fit, are missing."""
+        group = (table.target, *table.key)
+        if group not in self._groups[table.target]:
+            return {}
+        wanted = pa.array(numbers, pa.int64())
+        keys: dict[int, str] = {}
+        for partition in self._partitions:
+            rows = self._kept(group, partition)
+            hits = rows.filter(pc.is_in(rows.column(ROW), value_set=wanted))
+            for at, number in enumerate(hits.column(ROW).to_pylist()):
+                keys[number] = self._shown(table, table.key, hits.slice(at, 1))
+        return keys
 
-    def _shown(self, table: str, columns: Sequence[str], row: int) -> str:
-        return joined_key(self._values(table, columns, row))
+    def _shown(self, table: TablePlan, columns: Sequence[str], row: pa.Table) -> str:
+        """Return PostgreSQL's values of one row for a message."""
+        return joined_key([_shown_value(table.column(column), row.column(column)[0]) for column in columns])
 
-    def _values(self, table: str, columns: Iterable[str], row: int) -> list[str]:
-        """Return PostgreSQL's values of kept columns for a message."""
-        plan = self._plan.table(table)
-        return [_shown_value(plan.column(column), self._column(table, column)[row]) for column in columns]
+    def _row(self, target: str, number: int) -> int:
+        """Return a row's place in its table, from 1."""
+        own_part = number >> _PART_BITS
+        before = sum(rows for part, rows in self._rows[target].items() if part < own_part)
+        return before + (number & (1 << _PART_BITS) - 1) + 1
+
+
+def _repeated(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Return the rows that are like another one in these columns."""
+    if rows.group_by(list(columns)).aggregate([]).num_rows == rows.num_rows:
+        return rows.slice(0, 0)
+    # Rare, and then worth a second look: which rows are in the groups of more than one.
+    groups = rows.group_by(list(columns)).aggregate([(ROW, "list")]).column(f"{ROW}_list")
+    shared = pc.list_flatten(groups.filter(pc.greater(pc.list_value_length(groups), 1)))
+    return rows.filter(pc.is_in(rows.column(ROW), value_set=shared))
+
+
+def _without_partner(children: pa.Table, parents: pa.Table, columns: Sequence[str], others: Sequence[str]) -> pa.Table:
+    """Return the rows whose columns are in no row of the parents."""
+    if len(columns) == 1:
+        known = pc.is_in(children.column(columns[0]), value_set=parents.column(others[0]))
+        return children.filter(pc.invert(known))
+    return children.join(
+        parents.drop_columns([ROW]), keys=list(columns), right_keys=list(others), join_type="left anti"
+    )
 
 
 def _shown_value(column: ColumnPlan, value: pa.Scalar) -> str:
@@ -256,8 +368,11 @@ def _exact_columns(catalog: Catalog, table: str) -> set[str]:
 
 def _comparable(arrow_type: pa.DataType) -> pa.DataType:
     """Return the type in which a value meets those of another column: integer may refer to bigint."""
-    return pa.int64() if pa.types.is_integer(arrow_type) else arrow_type
+    if pa.types.is_integer(arrow_type):
+        return pa.int64()
+    return pa.float64() if pa.types.is_floating(arrow_type) else arrow_type
 
 
-def _all_valid(columns: Iterable[pa.ChunkedArray]) -> pa.ChunkedArray:
-    return reduce(pc.and_, (pc.is_valid(column) for column in columns))
+def _comparable_values(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Return values in that type; PostgreSQL takes -0 for 0, whose bits are others."""
+    return pc.add(values.cast(wanted), 0.0) if pa.types.is_floating(wanted) else values.cast(wanted)

@@ -1,6 +1,6 @@
 """What of a source does not fit its target, found before anything is loaded; and what the profile's rules do.
 
-One pass over the whole source. Every verb reads through the same guard (``TableExaminer``): what was found an hour ago
+One pass over the whole source. Every verb reads through the same guard (``SourceExaminer``): what was found an hour ago
 is not what the window reads.
 """
 
@@ -8,19 +8,39 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+import pyarrow as pa
+
+from .cells import Cells
+from .columnar_reader import RowRange, read_columns, split_rows
 from .errors import MigrationError
-from .finding_cells import OTHER_PROFILE, Finding, RuleCount, TableExaminer, count_of
+from .finding_cells import OTHER_PROFILE, ColumnCount, Finding, RuleCount, TableExaminer, count_of
 from .finding_rows import RowExaminer
-from .plan import Plan
-from .source_file import Progress
+from .parallel_work import WORKERS, run_parallel
+from .plan import Plan, TablePlan
+from .source_file import Progress, open_source
 from .source_reader import one_view, read_table
 
-__all__ = ["Examination", "Finding", "RuleCount", "TableExaminer", "examine", "raise_findings"]
+__all__ = [
+    "ColumnCount",
+    "Examination",
+    "Finding",
+    "PartExaminer",
+    "RuleCount",
+    "SourceExaminer",
+    "TableExaminer",
+    "examine",
+    "examine_file",
+    "raise_findings",
+]
 
 SHOWN_FINDINGS = 10
+
+_Part = tuple[TablePlan, int, RowRange | None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,7 @@ class Examination:
         findings: What does not fit; tables in the plan's order, what is wrong between rows after it.
         rule_counts: What the rules changed.
         rows: Target table to the number of rows read.
+        columns: What became of the cells of each column; in the plan's order.
         notes: Sentences for the report: the plan's, and which constraints only the load will check.
         duration_seconds: How long it took.
     """
@@ -38,6 +59,7 @@ class Examination:
     findings: tuple[Finding, ...]
     rule_counts: tuple[RuleCount, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[ColumnCount, ...] = ()
     notes: tuple[str, ...] = ()
     duration_seconds: float = 0.0
 
@@ -55,6 +77,97 @@ class Examination:
         raise_findings(self.findings)
 
 
+class SourceExaminer:
+    """Examines a source part by part; threads may examine parts at once, and the result is the same in any order.
+
+    Close it at the end; it may have files in its folder.
+
+    Args:
+        plan: What goes where.
+        folder: Where keys are put aside that are too many for memory; the system's temporary folder without one.
+    """
+
+    def __init__(self, plan: Plan, folder: Path | None = None) -> None:
+        self._plan = plan
+        self._across = RowExaminer(plan, folder)
+        self._begun = time.monotonic()
+        self._parts: dict[str, dict[int, TableExaminer]] = {table.target: {} for table in plan.tables}
+
+    def part(self, table: TablePlan, number: int = 0) -> PartExaminer:
+        """Begin a part of a table.
+
+        Args:
+            table: The table.
+            number: The part's place among the table's parts, which are in the order of their rows.
+        """
+        references = self._across.references_of(table.target)
+        examiner = TableExaminer(table, self._plan.key_otherwise, references)
+        self._parts[table.target][number] = examiner
+        return PartExaminer(examiner, self._across, number)
+
+    def finish(self, workers: int = 1) -> Examination:
+        """Return what was found, when all parts of all tables have been examined.
+
+        Raises:
+            MigrationError: Keys that were put aside cannot be read.
+        """
+        tables = [self._whole(table) for table in self._plan.tables]
+        found = [finding for table in tables for finding in table.findings]
+        return Examination(
+            findings=(*found, *self._across.findings(workers)),
+            rule_counts=tuple(count for table in tables for count in table.rule_counts),
+            rows={table.table.target: table.rows for table in tables},
+            columns=tuple(count for table in tables for count in table.columns),
+            notes=(*self._plan.notes, *self._across.not_examined()),
+            duration_seconds=time.monotonic() - self._begun,
+        )
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        self._across.close()
+
+    def _whole(self, table: TablePlan) -> TableExaminer:
+        whole = TableExaminer(table)
+        for _, part in sorted(self._parts[table.target].items()):
+            whole.absorb(part)
+        return whole
+
+
+@dataclass(frozen=True)
+class PartExaminer:
+    """Examines one part of a table, in one thread."""
+
+    _cells: TableExaminer
+    _across: RowExaminer
+    _number: int
+
+    def add(self, batch: Sequence[Cells]) -> list[pa.Array]:
+        """Examine the part's next rows.
+
+        Args:
+            batch: The cells of the plan's columns, in its order.
+
+        Returns:
+            PostgreSQL's values of the same columns; null where a cell is NULL or does not fit.
+
+        Raises:
+            MigrationError: Keys have to be put aside, and the folder is full.
+        """
+        values = self._cells.add(batch)
+        self._across.add(self._cells.table, values, self._number)
+        return values
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return self._cells.rows
+
+    @property
+    def fits(self) -> bool:
+        """Whether all cells of the part did so far."""
+        return not self._cells.findings
+
+
 def examine(connection: sqlite3.Connection, plan: Plan, progress: Progress | None = None) -> Examination:
     """Read the whole source and find everything in it that does not fit.
 
@@ -63,38 +176,67 @@ def examine(connection: sqlite3.Connection, plan: Plan, progress: Progress | Non
 
     Args:
         connection: From ``open_source``. All is read in one transaction: a live file in rollback-journal mode holds its
-            writers up meanwhile, so give it a snapshot.
+            writers up meanwhile, so give it a snapshot. Where nobody writes the file, ``examine_file`` is faster.
         plan: What goes where.
         progress: Called with the target's table, its rows so far, and all of them (0 when nobody counted).
 
     Raises:
         MigrationError: The source cannot be read.
     """
-    started = time.monotonic()
     report = progress or (lambda *_: None)
-    findings: list[Finding] = []
-    rule_counts: list[RuleCount] = []
-    rows: dict[str, int] = {}
-    across = RowExaminer(plan)
-    with one_view(connection):
+    with closing(SourceExaminer(plan)) as examiner, one_view(connection):
         for table in plan.tables:
-            examiner = TableExaminer(table, plan.key_otherwise, across.references_of(table.target))
+            part = examiner.part(table)
             total = table.source.rows or 0
             report(table.target, 0, total)
             for batch in read_table(connection, table.source.name, table.source_columns):
-                across.add(table, examiner.add(batch))
-                report(table.target, examiner.rows, max(total, examiner.rows))
-            findings += examiner.findings
-            rule_counts += examiner.rule_counts
-            rows[table.target] = examiner.rows
-    findings += across.findings()
-    return Examination(
-        findings=tuple(findings),
-        rule_counts=tuple(rule_counts),
-        rows=rows,
-        notes=(*plan.notes, *across.not_examined()),
-        duration_seconds=time.monotonic() - started,
-    )
+                part.add(batch)
+                report(table.target, part.rows, max(total, part.rows))
+        return examiner.finish()
+
+
+def examine_file(
+    path: Path, plan: Plan, progress: Progress | None = None, *, workers: int = WORKERS, folder: Path | None = None
+) -> Examination:
+    """Examine a file that nobody writes (see ``columnar_reader.py``), several parts at once.
+
+    Args:
+        path: The file; this process may not hold a lock on it.
+        plan: What goes where.
+        progress: Called by the caller's own thread with the target's table, its rows so far, and all of them.
+        workers: How many threads read and examine; one is enough for a single core.
+        folder: Where keys are put aside that are too many for memory; the system's temporary folder without one.
+
+    Returns:
+        What ``examine`` finds.
+
+    Raises:
+        MigrationError: The source cannot be read, it was written meanwhile, or the folder is full.
+    """
+    with closing(SourceExaminer(plan, folder)) as examiner:
+        with closing(open_source(path)) as connection:
+            parts = [
+                (table, number, rows) for table in plan.tables for number, rows in enumerate(_parts(connection, table))
+            ]
+
+        def work(part: _Part, tell: Callable[[tuple[TablePlan, int]], None]) -> None:
+            table, number, rows = part
+            own = examiner.part(table, number)
+            for batch in read_columns(path, table.source.name, table.source_columns, rows=rows):
+                own.add(batch)
+                tell((table, batch[0].length))
+
+        read = dict.fromkeys((table.target for table in plan.tables), 0)
+        for table, count in run_parallel(work, parts, workers):
+            read[table.target] += count
+            if progress:
+                progress(table.target, read[table.target], max(table.source.rows or 0, read[table.target]))
+        return examiner.finish(workers)
+
+
+def _parts(connection: sqlite3.Connection, table: TablePlan) -> Sequence[RowRange | None]:
+    """Return the parts of a table; one without a key is whole, because its rows are named by their place."""
+    return split_rows(connection, table.source) if table.key else (None,)
 
 
 def raise_findings(findings: tuple[Finding, ...]) -> None:
