@@ -10,11 +10,14 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import target_answer
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.target_answer import server_answers
 from psycopg.conninfo import make_conninfo
 
 from tests.throwaway_cluster import PASSWORD_ROLE, Cluster, Database, throwaway_cluster
@@ -221,3 +224,43 @@ def test_a_missing_socket_and_a_role_that_asks_for_a_password(cluster: Cluster, 
     with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
         connection.execute(f"GRANT {PASSWORD_ROLE} TO {database.owner}")
     assert "no password supplied" in refused(database.conninfo)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"user": "nobody"}, {"dbname": "rejected"}, {"passfile": "/nowhere"}, {"sslrootcert": "/nowhere"}]
+)
+def test_a_server_answers_whatever_it_says(server: Server, changes: dict[str, str]) -> None:
+    assert server_answers(server.conninfo(**changes), attempts=1)
+
+
+def test_a_server_answers_although_another_authority_is_named(server: Server) -> None:
+    assert server_answers(server.conninfo(sslrootcert=str(server.other_authority)), attempts=1)
+
+
+def test_a_server_that_is_not_there_or_says_nothing_does_not_answer(server: Server) -> None:
+    assert not server_answers(server.conninfo(port=str(free_port())), attempts=1)
+    assert not server_answers(server.conninfo(host="no-such-host.invalid"), attempts=1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asked = server.conninfo(port=str(silent.getsockname()[1]), hostaddr="127.0.0.1")
+        assert not server_answers(asked, attempts=1, connect_seconds=2)
+
+
+def test_a_server_that_comes_back_is_not_gone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([psycopg.pq.Ping.NO_RESPONSE, psycopg.pq.Ping.REJECT])
+    monkeypatch.setattr(target_answer, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(target_answer.pq, "PGconn", SimpleNamespace(ping=lambda _asked: next(said)))
+    assert server_answers(server.conninfo())
+
+
+def test_who_answers_is_shown_no_secret_and_asked_for_no_certificate(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+    monkeypatch.setattr(
+        target_answer.pq, "PGconn", SimpleNamespace(ping=lambda given: asked.append(given) or psycopg.pq.Ping.OK)
+    )
+    assert server_answers(server.conninfo())
+    assert str(server.passfile).encode() not in asked[0]
+    assert b"sslmode=prefer" in asked[0]
+    with pytest.raises(MigrationError, match="holds a secret"):
+        server_answers(server.conninfo(password=SECRET))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
@@ -18,7 +19,14 @@ from ansible_collections.contralock.database.plugins.module_utils.run_directory 
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import database_oid, record_file
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer
-from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, empty, load
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
+    Request,
+    check,
+    empty,
+    load,
+    mend,
+    settled_catalog,
+)
 
 from tests.integration.profile.contralock_target import PROFILE
 from tests.integration.transfer.transfer_server import ROWS, SECRET, fake_pgloader
@@ -168,9 +176,32 @@ def test_a_killed_load_is_no_obstacle_to_a_check_or_the_next_load(
     assert check(request_of, order.source).earlier_rows == 1
     assert empty(request_of, check_only=True).rows == {"users": 1}
     assert rows(order, owner) == 1
+    # Whoever plans by the target's schema sees it as it is going to be.
+    assert settled_catalog(owner, order.scratch, "public").description == order.plan.catalog.description
     loaded = load(request_of, order.source)
     assert loaded.report.rows == ROWS
     assert loaded.catalog == order.plan.catalog.description
+
+
+@pytest.mark.usefixtures("quick_pgloader")
+def test_only_a_load_that_was_not_finished_is_mended(
+    request_of: Request, order: Transfer, owner: Connection, tmp_path: Path
+) -> None:
+    assert not mend(request_of).changed
+    order.record_of(database_oid(owner)).write(record_file(owner, order.scratch))
+    owner.execute(USER)
+    owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey")
+    would = mend(request_of, check_only=True)
+    assert (would.changed, would.rows, rows(order, owner)) == (True, {"users": 1}, 1)
+    assert any("wallets_user_id_fkey" in each for each in would.objects)
+    settled = play(tmp_path, order, tasks_from="settle.yml")
+    assert (settled.returncode, settled.answer["changed"], settled.answer["rows"]) == (0, True, 1), settled.output
+    assert rows(order, owner) == 0
+    assert snapshot(owner, "public").description == order.plan.catalog.description
+    load(request_of, order.source)
+    assert not mend(request_of).changed
+    assert not mend(request_of, check_only=True).changed
+    assert rows(order, owner) == ROWS
 
 
 @pytest.mark.usefixtures("quick_pgloader")
@@ -184,13 +215,14 @@ def test_a_way_back_that_is_done_gives_the_rows_up(request_of: Request, order: T
             refused()
     with pytest.raises(MigrationError, match="rows have changed"):
         empty(request_of)
-    for flipped in (False, True):
+    # From before the switch; without a server that could be asked; with all that is there counted.
+    for facts in ({"flipped": False}, {"flipped": True, "without_target": True}, {"flipped": True}):
         way_back = create_run(order.scratch, "roll_back", {})
-        way_back.record("examine", "done", {"flipped": flipped})
+        way_back.record("examine", "done", facts)
         with pytest.raises(MigrationError, match="rows have changed"):
             check(request_of, order.source)
         way_back.record("close", "done", {"outcome": "done"})
-        if not flipped:
+        if facts != {"flipped": True}:
             with pytest.raises(MigrationError, match="rows have changed"):
                 check(request_of, order.source)
     assert check(request_of, order.source).earlier_rows == ROWS

@@ -83,7 +83,8 @@ def test_a_running_service(systemctl, process, tmp_path):
         True,
         process.pid,
     )
-    assert state.working_directory == str(tmp_path / "work")
+    # What it is called with once it stands still: another one, as of a unit that runs `sh -c "cd ... && node"`.
+    assert (state.working_directory, state.unit_directory) == (str(tmp_path / "work"), "/srv/contralock")
     assert state.environment_files == ("/srv/contralock/.env", "/etc/default/my app")
     assert state.triggered_by == ("contralock.timer", "contralock.socket")
     assert {"DB_TYPE", "SECRET"} <= set(state.environment)
@@ -101,6 +102,17 @@ def test_one_that_does_not_run(systemctl):
 def test_without_a_directory_systemd_takes_the_root(systemctl):
     systemctl("ActiveState=inactive\n")
     assert read_service("x").working_directory == "/"
+
+
+def test_a_link_to_the_directory_is_the_same_directory(systemctl, process, tmp_path):
+    (tmp_path / "current").symlink_to("work")
+    systemctl(f"MainPID={process.pid}\nActiveState=active\nWorkingDirectory=!{tmp_path}/current\n")
+    state = read_service("x")
+    assert state.working_directory == state.unit_directory == str(tmp_path / "work")
+    systemctl(f"ActiveState=inactive\nWorkingDirectory={tmp_path}/current\n")
+    assert read_service("x").working_directory == str(tmp_path / "work")
+    systemctl("ActiveState=inactive\nWorkingDirectory=~\n")
+    assert read_service("x").unit_directory == "~"
 
 
 def test_what_does_not_stop_is_refused(systemctl):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.journal import Moment, write_whole
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import (
     RUN_ID,
@@ -177,7 +178,7 @@ def test_a_way_back_takes_back_an_unfinished_cut_over_and_closes_it(runs, refusa
     assert said.endswith("Finish it first: ansible-playbook playbooks/roll_back.yml.")
     again = runs.open("roll_back")
     assert (again.run, again.takes_back) == (back.run, forward.run)
-    runs.do(again, "revoke", "restore", "unfence", "flip", "start", "prove")
+    runs.do(again, "revoke", "recount", "restore", "unfence", "flip", "start", "prove")
     close_run(again.run, again.lease)
     assert (forward.run.outcome(), back.run.outcome()) == ("taken_back", "done")
     assert runs.open("cut_over").run not in (forward.run, None)
@@ -247,6 +248,40 @@ def test_recording_without_a_name_finds_what_is_meant(runs, refusal):
     assert record_step(opened.run, "taken_back", "", {}, opened.lease) == []
     assert not opened.run.changed_anything()
     assert opened.run.current().name == "stop"
+
+
+def test_a_failure_without_a_name_is_that_of_the_step_that_began_last(runs):
+    opened = runs.open()
+    runs.do(opened, up_to="grant")
+    # A controller died in this step, and the next one goes on: it does the earlier steps again.
+    record_step(opened.run, "begun", "configure", {}, opened.lease)
+    record_step(opened.run, "begun", "stop", {}, opened.lease)
+    assert record_step(opened.run, "failed", "", {"message": "x"}, opened.lease) == ["stop"]
+    assert opened.run.standings()["configure"].state == "begun"
+    assert record_step(opened.run, "failed", "", {"message": "x"}, opened.lease) == ["configure"]
+
+
+@pytest.mark.parametrize("verb", ["cut_over", "roll_back"])
+def test_a_report_that_cannot_be_written_keeps_no_run_open(runs, root, verb):
+    def no_room(run):
+        raise MigrationError(
+            f"{run.path}/report.json could not be written: No space left on device", "Look at the disk"
+        )
+
+    opened = runs.open()
+    if verb == "roll_back":
+        runs.do(opened, up_to="compare")
+        opened = runs.open("roll_back")
+    runs.do(opened, up_to="prove")
+    warnings = []
+    assert close_run(opened.run, opened.lease, None, no_room, warnings.append)
+    assert (opened.run.outcome(), read_lease(root)) == ("done", None)
+    assert all("is closed, and its report could not be written: " in line for line in warnings)
+    # The way back closes the cut-over that it has taken back, too.
+    assert [line.split("-")[1].split()[0] for line in warnings] == {
+        "cut_over": ["cut_over"],
+        "roll_back": ["cut_over", "roll_back"],
+    }[verb]
 
 
 def test_leaving_gives_the_lease_back_and_closes_what_changed_nothing(runs, root, refusal):

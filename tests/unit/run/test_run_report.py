@@ -16,6 +16,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_opening im
 from ansible_collections.contralock.database.plugins.module_utils.run_report import (
     make_report,
     render_terminal,
+    where,
     with_inventory,
     write_report,
 )
@@ -168,7 +169,7 @@ def test_a_way_back_says_what_it_takes_back_and_what_is_given_up(runs):
     back = runs.open("roll_back")
     record_step(back.run, "begun", "examine", {}, back.lease)
     record_step(back.run, "done", "examine", {"later_rows": 1234}, back.lease)
-    runs.do(back, "stop", "revoke", "restore", "unfence", "flip", "start", "prove")
+    runs.do(back, "stop", "revoke", "recount", "restore", "unfence", "flip", "start", "prove")
     close_run(back.run, back.lease, None, write_report)
     lines = render_terminal(make_report(back.run)).splitlines()
     assert lines[0] == "WAY BACK DONE."
@@ -181,6 +182,22 @@ def test_a_way_back_says_what_it_takes_back_and_what_is_given_up(runs):
     assert len(lines) <= 40
     taken = json.loads((forward.run.path / "report.json").read_text())
     assert (taken["outcome"], taken["application"]["uses"]) == ("taken_back", "SQLite")
+
+
+def test_a_way_back_without_postgresql_says_that_nothing_was_counted(runs):
+    runs.finish()
+    back = runs.open("roll_back")
+    record_step(back.run, "done", "examine", {"later_rows": 0, "without_target": True}, back.lease)
+    lines = render_terminal(make_report(back.run)).splitlines()
+    said = "whatever was written in PostgreSQL since the cut-over: it could not be reached and counted"
+    assert f"Given up       {said}" in lines
+
+
+def test_where_the_application_is_as_a_sentence(runs):
+    opened = runs.open()
+    assert where(make_report(opened.run)) == "The application runs on SQLite as before: nothing was changed."
+    runs.do(opened, up_to="stop")
+    assert where(make_report(opened.run)) == "The application is stopped."
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .catalog import snapshot
 from .connection import connect
 from .durable_files import refused_politely
 from .findings import Examination, examine
@@ -19,6 +18,7 @@ from .profile import Mapping
 from .source_file import Progress, open_source
 from .source_schema import read_schema
 from .sqlite_backup import Backup, back_up_running
+from .transfer_step import settled_catalog
 
 APPLICATION_NAME = "contralock source_assessment"
 
@@ -48,7 +48,8 @@ class Options:
     """What an assessment works with.
 
     Attributes:
-        directory: Where the snapshot lies meanwhile, in a private folder of its own that is removed at the end.
+        directory: Where the snapshot lies meanwhile, in a private folder of its own that is removed at the end; of all
+            runs, so that a schema that a killed load has left without its keys is known as it was.
         limits: What the snapshot may cost the application.
         schema: The target's schema.
     """
@@ -76,7 +77,7 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
     try:
         taken = back_up_running(source, private / "source.sqlite", options.limits, progress)
         with connect(target, APPLICATION_NAME) as connection:
-            catalog = snapshot(connection, options.schema)
+            catalog = settled_catalog(connection, options.directory, options.schema)
         with closing(open_source(taken.path)) as reading:
             examination = examine(reading, make_plan(mapping, read_schema(reading), catalog), progress)
     finally:

@@ -236,14 +236,18 @@ def close_run(
     token: str,
     outcome: Outcome | None = None,
     report: Callable[[RunDirectory], object] = lambda _run: None,
+    warn: Callable[[str], object] = lambda _line: None,
 ) -> bool:
     """Close a run and give its lease back. Returns whether it was open.
+
+    A report that cannot be written keeps no run open: it can be made again from the journal.
 
     Args:
         run: The run.
         token: The lease's token; empty when nobody's is asked.
         outcome: How it ended; found out from the journal when it is not given.
         report: Called once the run is closed, before its lease is given back; closing again calls it again.
+        warn: Told why there is no report.
 
     Raises:
         MigrationError: A step is not done, or another controller took the run over.
@@ -255,9 +259,10 @@ def close_run(
             ended_as = outcome or _outcome(run)
             _refuse_half_closed(run, ended_as)
             if run.verb == "roll_back" and ended_as == "done":
-                _close_taken_back(run, report)
+                for taken_back in _close_taken_back(run):
+                    _try_to(report, taken_back, warn)
             _close(run, ended_as)
-        report(run)
+        _try_to(report, run, warn)
         lease = read_lease(run.root)
         if lease is not None and lease.run == run.id:
             end_lease(run.root)
@@ -283,14 +288,21 @@ def _refuse_half_closed(run: RunDirectory, outcome: Outcome) -> None:
         )
 
 
-def _close_taken_back(way_back: RunDirectory, report: Callable[[RunDirectory], object]) -> None:
+def _try_to(report: Callable[[RunDirectory], object], run: RunDirectory, warn: Callable[[str], object]) -> None:
+    try:
+        report(run)
+    except MigrationError as error:
+        warn(f"{run.id} is closed, and its report could not be written: {error}")
+
+
+def _close_taken_back(way_back: RunDirectory) -> list[RunDirectory]:
     """Close the cut-over that a way back has taken back, when it was never finished."""
-    for run in runs_in(way_back.root, "cut_over"):
-        if run.outcome() is None:
-            for name in steps_meant(run, "taken_back"):
-                run.record(name, "taken_back", {"by": way_back.id})
-            _close(run, "taken_back", by=way_back.id)
-            report(run)
+    unfinished = [run for run in runs_in(way_back.root, "cut_over") if run.outcome() is None]
+    for run in unfinished:
+        for name in steps_meant(run, "taken_back"):
+            run.record(name, "taken_back", {"by": way_back.id})
+        _close(run, "taken_back", by=way_back.id)
+    return unfinished
 
 
 def leave_run(run: RunDirectory, token: str) -> None:

@@ -62,6 +62,7 @@ def make_report(run: RunDirectory) -> Report:
         "failure": _failure(records) if outcome != "done" else None,
         "takes_back": _taken_back(run, opening),
         "later_rows": _first(found, "later_rows"),
+        "without_target": bool(_first(found, "without_target")),
         "tables": tables,
         "totals": _totals(found, tables),
         "rules": _first(found, "rules") or [],
@@ -242,6 +243,11 @@ def _clock(time: str) -> str:
     return time[11:19]
 
 
+def where(report: Mapping[str, Any]) -> str:
+    """Return where the application is by the journal, as a sentence."""
+    return f"The application {_application(report)}."
+
+
 def _application(report: Mapping[str, Any]) -> str:
     uses, certain = report["application"]["uses"], report["application"]["certain"]
     if not certain:
@@ -275,7 +281,9 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         failure = report["takes_back"]["failure"]
         why = f", which failed at {failure['step']}: {failure['message']}" if failure else ""
         yield "Takes back", f"{report['takes_back']['run']}{why}"
-    if report["later_rows"]:
+    if report["without_target"]:
+        yield "Given up", "whatever was written in PostgreSQL since the cut-over: it could not be reached and counted"
+    elif report["later_rows"]:
         yield "Given up", f"{report['later_rows']:,} rows that were written in PostgreSQL since the cut-over"
     yield from _measured(report["measured"])
     if report["backup"]:

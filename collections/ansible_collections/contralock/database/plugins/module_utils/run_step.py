@@ -160,8 +160,8 @@ def record_step(run: RunDirectory, state: State, step: str, facts: Mapping[str, 
     Args:
         run: The run.
         state: What is recorded.
-        step: The step; with ``failed`` empty for the one that is begun, with ``taken_back`` empty for every step that
-            has changed something, the last one first.
+        step: The step; with ``failed`` empty for the one that began last and has not ended, with ``taken_back`` empty
+            for every step that has changed something, the last one first.
         facts: What the journal keeps; of a failure its ``message``.
         token: As for ``within_run``.
 
@@ -188,7 +188,9 @@ def steps_meant(run: RunDirectory, state: State) -> list[str]:
     """
     found = run.standings()
     if state == "failed":
-        return [name for name, standing in found.items() if standing.state == "begun"][-1:]
+        # By the file's order: a run that goes on after a kill begins earlier steps anew, while a later one stands begun.
+        begun = [record.step for record in run.records() if record.state == "begun"]
+        return [name for name in begun if found[name].state == "begun"][-1:]
     if state == "taken_back":
         changing = [one.name for one in steps_of(run.verb)[first_change(run.verb) : -1] if one.name in found]
         return [name for name in reversed(changing) if found[name].state != "taken_back"]

@@ -43,9 +43,10 @@ class ServiceState:
 
     ``restarts`` counts how often systemd itself started it anew since somebody started it.
 
-    ``working_directory`` is that of the main process while it runs, and the unit's own otherwise. ``environment`` holds
-    the names of the variables that the main process was started with: values may be secrets. ``triggered_by`` are the
-    units (sockets, timers, paths) that start the service by themselves.
+    ``working_directory`` is that of the main process while it runs, and the unit's own otherwise; ``unit_directory`` is
+    always the unit's, with its links followed. ``environment`` holds the names of the variables that the main process
+    was started with: values may be secrets. ``triggered_by`` are the units (sockets, timers, paths) that start the
+    service by themselves.
     """
 
     unit: str
@@ -57,6 +58,7 @@ class ServiceState:
     restarts: int
     main_pid: int
     working_directory: str
+    unit_directory: str
     control_group: str
     triggered_by: tuple[str, ...]
     environment_files: tuple[str, ...]
@@ -97,6 +99,7 @@ def read_service(unit: str, control_group: str = "") -> ServiceState:
     found = parse_properties(done.stdout)
     place = found["ControlGroup"] or control_group
     main_pid = int(found["MainPID"] or 0)
+    unit_directory = _unit_directory(found["WorkingDirectory"])
     return ServiceState(
         unit=unit,
         load_state=found["LoadState"],
@@ -106,7 +109,8 @@ def read_service(unit: str, control_group: str = "") -> ServiceState:
         exit_status=int(found["ExecMainStatus"] or 0),
         restarts=int(found["NRestarts"] or 0),
         main_pid=main_pid,
-        working_directory=_working_directory(main_pid, found["WorkingDirectory"]),
+        working_directory=_working_directory(main_pid) or unit_directory,
+        unit_directory=unit_directory,
         control_group=place,
         triggered_by=tuple(found["TriggeredBy"].split()),
         # systemd prints "path (ignore_errors=no)", one line each.
@@ -193,14 +197,18 @@ def _not_stopped(state: ServiceState, seconds: float) -> MigrationError:
     )
 
 
-def _working_directory(main_pid: int, of_unit: str) -> str:
-    if main_pid:
-        try:
-            return str((PROC / str(main_pid) / "cwd").readlink())
-        except OSError:
-            pass
-    # "!" in front: a missing directory is borne. Without a setting systemd takes the root.
-    return of_unit.removeprefix("!") or "/"
+def _working_directory(main_pid: int) -> str:
+    try:
+        return str((PROC / str(main_pid) / "cwd").readlink()) if main_pid else ""
+    except OSError:
+        return ""
+
+
+def _unit_directory(said: str) -> str:
+    # "!" in front: a missing directory is borne. Without a setting systemd takes the root. "~" is the account's home.
+    path = said.removeprefix("!") or "/"
+    # As the kernel shows a process's: what a link leads to.
+    return str(Path(path).resolve()) if path.startswith("/") else path
 
 
 def _environment_names(main_pid: int) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ ROLL_BACK = _steps(
     ("examine", "Check the backup, and count later writes in PostgreSQL", "unchanged", True),
     ("stop", "Stop the application", "stopped", True),
     ("revoke", "Keep the application's role out of PostgreSQL", "unchanged", True),
+    ("recount", "Count later writes again, now that nobody can write", "unchanged", True),
     ("restore", "Put the SQLite file back", "unchanged", True),
     ("unfence", "Open the SQLite file to the application", "unchanged", True),
     ("flip", "Switch the application to SQLite", "unchanged", False),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .catalog import Catalog, snapshot
+from .catalog import Catalog, difference, snapshot
 from .connection import Connection, connect
 from .errors import MigrationError
 from .pgloader import TESTED_VERSIONS
@@ -110,8 +110,7 @@ def check(request: Request, source: Path) -> Prediction:
     with connect(request.target, APPLICATION_NAME) as connection:
         file = record_file(connection, request.root)
         record = _standing(connection, TargetRecord.read(file))
-        catalog = record.catalog if record and record.state != LOADED else snapshot(connection, request.schema)
-        order = _order(request, source, file, catalog)
+        order = _order(request, source, file, settled_catalog(connection, request.root, request.schema))
         assert_possible(order)
         earlier = sum(row_counts(connection, request.schema, record.tables).values()) if record else 0
         if not earlier:
@@ -157,6 +156,38 @@ def empty(request: Request, *, check_only: bool = False) -> Restored:
     return restored
 
 
+def mend(request: Request, *, check_only: bool = False) -> Restored:
+    """Take back what a load has left that was killed or could not be taken back. The rows of a finished load stay.
+
+    Args:
+        request: As for ``empty``.
+        check_only: Say what would go and what would be put back, and change nothing.
+
+    Raises:
+        MigrationError: See ``restore_target``.
+    """
+    with connect(request.target, APPLICATION_NAME) as connection:
+        record = _standing(connection, TargetRecord.read(record_file(connection, request.root)))
+        if record is None or record.state == LOADED:
+            return Restored(0, {}, ())
+        if check_only:
+            now = snapshot(connection, request.schema)
+            there = [table.name for table in now.tables if table.name in record.tables]
+            counts = {table: rows for table, rows in row_counts(connection, request.schema, there).items() if rows}
+            return Restored(0, counts, tuple(difference(record.catalog.description, now.description)))
+    return empty(request)
+
+
+def settled_catalog(connection: Connection, root: Path, schema: str) -> Catalog:
+    """Return the target's schema as it is once an unfinished load of ours is taken back.
+
+    Raises:
+        MigrationError: The record of the load cannot be read.
+    """
+    record = _standing(connection, TargetRecord.read(record_file(connection, root)))
+    return record.catalog if record and record.state != LOADED else snapshot(connection, schema)
+
+
 def _standing(connection: Connection, record: TargetRecord | None) -> TargetRecord | None:
     """Return the record unless it is about a database that was dropped since."""
     return record if record and record.database == database_oid(connection) else None
@@ -180,7 +211,8 @@ def _was_given_up(root: Path, record: TargetRecord) -> bool:
     """Tell whether a later way back has counted what the application wrote, and its operator has given it up.
 
     One that takes back a cut-over from before its switch counts nothing: the application never wrote there, so that
-    whatever changed is somebody else's.
+    whatever changed is somebody else's. One that went without a server that did not answer has counted nothing either:
+    what is there may be all that is left of it.
     """
     if not RUN_ID.fullmatch(record.label):
         return False
@@ -188,7 +220,8 @@ def _was_given_up(root: Path, record: TargetRecord) -> bool:
     for path in later:
         with contextlib.suppress(MigrationError):
             way_back = RunDirectory.at(path)
-            if way_back.outcome() == "done" and way_back.facts("examine").get("flipped"):
+            examined = way_back.facts("examine")
+            if way_back.outcome() == "done" and examined.get("flipped") and not examined.get("without_target"):
                 return True
     return False
 

@@ -49,8 +49,8 @@ options:
     default: false
   run:
     description:
-      - The directory of the run that this is a part of. What was found is written to C(comparison.json) in it, and
-        how far it is to C(progress.json).
+      - The directory of the run that this is a part of. What was found is written to C(comparison.json) in it, with
+        O(report_only) each row that differs to C(later_rows.jsonl), and how far it is to C(progress.json).
     type: path
   step:
     description: The step of O(run) that this is; the journal says when it begins, ends and fails.
@@ -126,6 +126,12 @@ later_rows:
   description: The sum of O(later_writes).
   returned: success
   type: int
+later_rows_file:
+  description:
+    - With O(run) and O(report_only), the file in O(run) that lists them, one JSON object a line with C(table), C(key),
+      C(what) (V(added), V(changed), V(removed)) and the C(columns) of a changed row; null when there is none.
+  returned: success
+  type: str
 catalog_faults:
   description: What keeps the target's schema from being whole, or from being the expected one.
   returned: success
@@ -175,6 +181,11 @@ try:
         raise_unless_equal,
     )
     from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
+    from ansible_collections.contralock.database.plugins.module_utils.later_rows import (
+        KEPT,
+        shortened,
+        write_later_rows,
+    )
     from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
@@ -197,20 +208,35 @@ REPORT = "comparison.json"
 
 def prove_integrity(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
     given = module.params
-    comparison = compare_file(
+    keeps = given["run"] and not module.check_mode
+    found = compare_file(
         Path(given["source"]),
         given["target"],
         parse_mapping(given["mapping"], given["mapping_schema"]),
         # A key of this run's own: nobody can try out guesses on a report, and no two reports give a value away.
-        Options(secrets.token_bytes(32), given["limit"], given["schema"], given["expected_catalog"]),
+        Options(
+            secrets.token_bytes(32),
+            max(given["limit"], KEPT) if keeps and given["report_only"] else given["limit"],
+            given["schema"],
+            given["expected_catalog"],
+        ),
         progress,
     )
+    comparison = shortened(found, given["limit"])
     document = as_document(comparison)
-    if given["run"] and not module.check_mode:
+    later_rows_file = None
+    if keeps:
         write_whole(Path(given["run"]) / REPORT, json.dumps(document, indent=2) + "\n")
+        later_rows_file = write_later_rows(found, Path(given["run"])) if given["report_only"] else None
     if not given["report_only"]:
         raise_unless_equal(comparison)
-    return {"changed": False, **document, "lines": as_lines(comparison), "facts": as_facts(comparison)}
+    return {
+        "changed": False,
+        **document,
+        "later_rows_file": str(later_rows_file) if later_rows_file else None,
+        "lines": as_lines(comparison),
+        "facts": as_facts(comparison),
+    }
 
 
 def main() -> None:

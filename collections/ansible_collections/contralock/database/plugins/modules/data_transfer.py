@@ -25,8 +25,9 @@ options:
     description:
       - V(loaded) loads.
       - V(empty) takes back what a load has left, finished or not; done twice, the second time changes nothing.
+      - V(settled) does that only for a load that was killed or could not be taken back; rows of a finished one stay.
     type: str
-    choices: [loaded, empty]
+    choices: [loaded, empty, settled]
     default: loaded
   source:
     description: The SQLite file on the host, which nobody writes meanwhile; required with O(state=loaded).
@@ -101,7 +102,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rows:
-  description: Rows that were loaded; in check mode those that would be; with O(state=empty) those that were taken out.
+  description: Rows that were loaded, in check mode those that would be; with the other states those taken out.
   returned: success
   type: int
   sample: 50000
@@ -143,7 +144,7 @@ analyze_seconds:
   type: float
 restored:
   description: What of the schema was put back or taken away; a killed load leaves it without foreign keys.
-  returned: O(state=empty), not in check mode
+  returned: O(state=empty) and O(state=settled)
   type: list
   elements: str
 earlier_rows:
@@ -179,6 +180,7 @@ try:
         check,
         empty,
         load,
+        mend,
     )
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
@@ -188,7 +190,7 @@ else:
 ARGUMENTS: Mapping[str, Any] = {
     **TARGET_ARGUMENT,
     **RUN_ARGUMENTS,
-    "state": {"type": "str", "choices": ["loaded", "empty"], "default": "loaded"},
+    "state": {"type": "str", "choices": ["loaded", "empty", "settled"], "default": "loaded"},
     "source": {"type": "path"},
     "mapping": {"type": "dict", "required": True},
     "mapping_schema": {"type": "dict", "required": True},
@@ -222,8 +224,9 @@ def request_of(given: Mapping[str, Any]) -> Request:
 def move_data(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
     begun = time.monotonic()
     request = request_of(module.params)
-    if module.params["state"] == "empty":
-        restored = empty(request, check_only=module.check_mode)
+    if module.params["state"] != "loaded":
+        take_back = empty if module.params["state"] == "empty" else mend
+        restored = take_back(request, check_only=module.check_mode)
         facts: dict[str, object] = {"rows": sum(restored.rows.values()), "restored": list(restored.objects)}
         answer = {"changed": restored.changed, **facts, "facts": facts}
     elif module.check_mode:

@@ -22,7 +22,8 @@ options:
     description:
       - V(opened) goes on with an unfinished run of the verb, or begins a new one, or finds that nothing is to be done.
       - V(begun), V(done), V(failed) and V(taken_back) record that about O(step).
-      - V(closed) ends the run, writes C(report.json) and gives the lease back.
+      - V(closed) ends the run, writes C(report.json) and gives the lease back. A report that cannot be written is
+        warned of; reading the run shows it all the same.
       - V(left) gives the lease back and leaves the run as it stands, so that nobody waits for a controller that has
         given up. A run that changed nothing is closed.
       - V(renewed) only shows that the controller lives. V(read) changes nothing.
@@ -47,8 +48,8 @@ options:
     type: str
   step:
     description:
-      - The step of the verb. With O(state=failed) it may be left out for the one that is begun, with
-        O(state=taken_back) for all steps that have changed something, the last one first.
+      - The step of the verb. With O(state=failed) it may be left out for the one that began last and has not ended,
+        with O(state=taken_back) for all steps that have changed something, the last one first.
     type: str
   facts:
     description: What the journal keeps about the step. Never a secret.
@@ -152,13 +153,18 @@ application:
   type: str
 report:
   description: The run's report.
-  returned: when the run is closed, was done already or is read
+  returned: when the run is closed, left, was done already or is read
   type: dict
 text:
   description: The report's lines for a person.
   returned: with RV(report)
   type: list
   elements: str
+where:
+  description: Where the application is by the journal, as one sentence, for the last words of a run that failed.
+  returned: with RV(report)
+  type: str
+  sample: The application runs on SQLite as before: nothing was changed.
 """
 
 import re
@@ -180,6 +186,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_opening im
 from ansible_collections.contralock.database.plugins.module_utils.run_report import (
     make_report,
     render_terminal,
+    where,
     write_report,
 )
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step, require_lease
@@ -214,7 +221,7 @@ def keep_run(module: AnsibleModule) -> Mapping[str, object]:
     if module.check_mode or given["state"] == "read":
         return {"changed": given["state"] not in ("read", "renewed"), **standing(run, with_report=True)}
     done = DEEDS.get(given["state"], record)(run, given)
-    return {**done, **standing(run, with_report=given["state"] == "closed")}
+    return {**done, **standing(run, with_report=given["state"] in ("closed", "left"))}
 
 
 def open_one(module: AnsibleModule) -> Mapping[str, object]:
@@ -264,7 +271,9 @@ def record(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
 
 
 def close(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
-    return {"changed": close_run(run, given["lease"] or "", given["outcome"], write_report)}
+    warnings: list[str] = []
+    was_open = close_run(run, given["lease"] or "", given["outcome"], write_report, warnings.append)
+    return {"changed": was_open, "warnings": warnings}
 
 
 def show_life(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
@@ -295,7 +304,9 @@ def facts_of(run: RunDirectory) -> dict[str, object]:
 
 def standing(run: RunDirectory, *, with_report: bool) -> dict[str, object]:
     report = make_report(run)
-    shown = {"report": report, "text": render_terminal(report).splitlines()} if with_report else {}
+    shown: dict[str, object] = {}
+    if with_report:
+        shown = {"report": report, "text": render_terminal(report).splitlines(), "where": where(report)}
     return {
         "run": str(run.path),
         "run_id": run.id,
