@@ -54,7 +54,8 @@ class Drafted:
     def questions(self) -> dict[str, list[str]]:
         asked: dict[str, list[str]] = {}
         for question in self.draft.questions:
-            asked.setdefault(question.place, []).append(question.text)
+            for place in question.places:
+                asked.setdefault(place, []).append(question.text)
         return asked
 
     def mapping(self) -> Any:

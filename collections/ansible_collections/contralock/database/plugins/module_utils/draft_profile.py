@@ -27,6 +27,9 @@ from .source_file import Progress, quote_identifier
 from .source_reader import one_view
 from .source_schema import SourceSchema, ask_schema, read_schema
 
+#: What pgloader's grammar has no way to say in a name.
+_UNSPEAKABLE = re.compile(r'["\\\x00-\x1f]')
+
 
 @dataclass(frozen=True)
 class DraftOrder:
@@ -129,9 +132,7 @@ class _Drafter:
         same = " AND ".join(f"o.{quote_identifier(name)} IS c.{quote_identifier(name)}" for name in key)
         query = f"SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM {other} o WHERE {same}))"
         ((rows, lost),) = ask_schema(self._connection, f"{query} FROM {one} c")
-        found = (
-            f"{copy} is a copy of {original} that Sequelize left, with {rows} rows, {lost} of them not in {original}"
-        )
+        found = f"a copy of {original} that Sequelize left, with {rows} rows, {lost} of them not in {original}"
         return f"{found}: is it of no use any more?"
 
     def _study(self, name: str) -> Iterator[tuple[Place, Study]]:
@@ -147,7 +148,7 @@ class _Drafter:
         evidence = frozenset(each.evidence for each in told if each and each.column == column.lower())
         refers = any(column in reference.key.columns for reference in detail.references)
         keyed = refers or column == detail.numbered or bool(re.fullmatch(r".+_id", column))
-        return Facts(self._draft.maker, self._order.by_data, evidence, keyed)
+        return Facts(self._draft.maker, self._order.by_data, evidence, keyed, column == detail.numbered)
 
     def _links(self) -> Iterator[tuple[Place, Place]]:
         for name, detail in self._details.items():
@@ -158,7 +159,11 @@ class _Drafter:
     def _ask_about_the_rest(self) -> None:
         for kind, texts in (("view", self._draft.views), ("trigger", self._draft.triggers)):
             for name in texts:
-                self._draft.ask(name, f"the {kind} {name} is not moved: write it in PostgreSQL's words if it is needed")
+                self._draft.ask(name, f"the {kind} is not moved: write it in PostgreSQL's words if it is needed")
+        for table in self._draft.tables:
+            for name in (table.target, *(column.target for column in table.columns)):
+                if _UNSPEAKABLE.search(name):
+                    self._draft.ask(table.source, f"pgloader cannot spell {name!r}: use the engine arrow, or rename it")
 
 
 def _names(schema: SourceSchema, table: str) -> set[str]:

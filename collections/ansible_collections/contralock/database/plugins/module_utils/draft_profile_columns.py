@@ -96,8 +96,8 @@ class ColumnMaker:
         return column
 
     def _ask(self, place: Place, study: Study, choice: Choice) -> None:
-        if choice.question:
-            self._draft.ask(_place(*place), choice.question)
+        for question in choice.questions:
+            self._draft.ask(_place(*place), question)
         if study.nulls and study.column.key_position:
             rows = "1 row has" if study.nulls == 1 else f"{study.nulls:,} rows have"
             question = f"{rows} NULL in the primary key, which PostgreSQL does not take: mend or delete them"
@@ -117,13 +117,14 @@ class ColumnMaker:
 
     def _enumerate(self, detail: TableDetail, source: SourceColumn, column: DraftColumn, table: str) -> tuple[str, ...]:
         """Make an enumeration of a text that looks like one, where Sequelize would have made it."""
-        labels = self._studies[detail.table.name, source.name].enumeration
+        # Sequelize declares ENUM as TEXT, and STRING as VARCHAR(255).
+        enum = self._draft.maker.name == "sequelize" and source.declared_type.upper() == "TEXT"
+        labels = self._studies[detail.table.name, source.name].enumeration(at_least=1 if enum else 2)
         if not labels:
             return ()
         place = _place(detail.table.name, source.name)
         shown = ", ".join(map(literal, labels))
-        # Sequelize declares ENUM as TEXT, and STRING as VARCHAR(255).
-        if self._draft.maker.name != "sequelize" or source.declared_type.upper() != "TEXT":
+        if not enum:
             self._draft.ask(place, f"holds only {shown}: is it an enumeration, and are these all its values?")
             return ()
         default = default_text(source)

@@ -15,10 +15,10 @@ Quote = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Question:
-    """Something that only the operator can know; ``place`` is a table, or a table and column of the source."""
+    """Something that only the operator can know; ``places`` are tables, or tables with a column, of the source."""
 
-    place: str
     text: str
+    places: list[str]
 
 
 class PieceKind(StrEnum):
@@ -159,16 +159,22 @@ class Draft:
     triggers: Mapping[str, str] = field(default_factory=dict)
 
     def ask(self, place: str, text: str) -> None:
-        """Note an open question, once."""
-        question = Question(place, text)
-        if question not in self.questions:
-            self.questions.append(question)
+        """Note an open question; the same one about several places is one."""
+        known = next((each for each in self.questions if each.text == text), None)
+        if known is None:
+            self.questions.append(Question(text, [place]))
+        elif place not in known.places:
+            known.places.append(place)
 
     def pieces(self, *kinds: PieceKind) -> list[Piece]:
         """Return the pieces of these kinds, of all tables."""
         return [piece for table in self.tables for piece in table.pieces if piece.kind in kinds]
 
-    def questions_of(self, place: str) -> list[tuple[int, str]]:
-        """Return number and text of the questions about a place, as the README numbers them."""
+    def questions_of(self, place: str) -> list[str]:
+        """Return comments with the questions about a place, numbered as in the README; one about many is said there."""
         numbered = enumerate(self.questions, start=1)
-        return [(number, question.text) for number, question in numbered if question.place == place]
+        return [
+            f"OPEN QUESTION {number}: {question.text}" if len(question.places) == 1 else f"OPEN QUESTION {number}"
+            for number, question in numbered
+            if place in question.places
+        ]

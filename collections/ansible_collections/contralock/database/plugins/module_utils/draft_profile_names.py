@@ -51,8 +51,9 @@ def place_names(names: Iterable[str], rule: NamingRule, taken: Iterable[str] = (
     """
     listed = list(names)
     natural = {name: natural_name(name, rule) for name in listed}
-    free = FreeNames(taken)
     # Names that stay as they are go first: the mapping has to say less then.
-    ordered = sorted(listed, key=lambda name: natural[name] != name)
+    reserved = set(taken)
+    ordered = sorted(listed, key=lambda name: natural[name] != name or name in reserved)
+    free = FreeNames(reserved)
     placed = {name: free.take(natural[name] or name) for name in ordered}
     return {name: placed[name] for name in listed}

@@ -62,7 +62,7 @@ def readme_text(draft: Draft, proof: Proof, source: str) -> str:
             "Only you can know these. Change the SQL and the mapping accordingly; the numbers stand there too.\n"
         )
         parts += [
-            f"{number}. **{_cell(question.place)}**: {_cell(question.text)}"
+            f"{number}. {_cell(', '.join(question.places))}: **{_cell(question.text)}**"
             for number, question in enumerate(draft.questions, start=1)
         ]
         parts.append("")
@@ -152,8 +152,8 @@ def _column(draft: Draft, table: DraftTable, column: DraftColumn) -> Iterator[st
         entries.append("sensitive: true")
     if not entries:
         return
-    for number, question in draft.questions_of(f"{table.source}.{column.source}"):
-        yield from (f"      {line}" for line in _comment(f"OPEN QUESTION {number}: {question}"))
+    for question in draft.questions_of(f"{table.source}.{column.source}"):
+        yield from (f"      {line}" for line in _comment(question))
     if column.sensitive:
         yield "      # Its name tells of a secret."
     yield f"      {_scalar(column.target)}:"

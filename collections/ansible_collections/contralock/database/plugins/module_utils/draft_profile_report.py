@@ -20,7 +20,7 @@ def as_document(folder: Path, draft: Draft, proof: Proof) -> dict[str, Any]:
         "because": draft.maker.why,
         "tables": {table.source: table.target for table in draft.tables},
         "left_behind": draft.left_behind,
-        "questions": [{"place": each.place, "text": each.text} for each in draft.questions],
+        "questions": [{"text": each.text, "places": each.places} for each in draft.questions],
         "rows": proof.rows,
         "ready": proof.ready,
         "problem": proof.problem,

@@ -101,7 +101,7 @@ def _key(draft: Draft, table: DraftTable) -> list[str]:
 
 
 def _asked(draft: Draft, place: str) -> list[str]:
-    return [line for number, text in draft.questions_of(place) for line in _comment(f"OPEN QUESTION {number}: {text}")]
+    return [line for question in draft.questions_of(place) for line in _comment(question)]
 
 
 def _comment(text: str) -> list[str]:

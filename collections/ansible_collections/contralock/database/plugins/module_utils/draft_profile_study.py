@@ -109,12 +109,15 @@ class Study:
         if self.labels is not None:
             self._count(cells)
 
-    @property
-    def enumeration(self) -> tuple[str, ...]:
-        """The labels in alphabetical order, when its texts look like those of an enumeration; else nothing."""
+    def enumeration(self, at_least: int) -> tuple[str, ...]:
+        """Return the labels in alphabetical order, when its texts look like those of an enumeration; else nothing.
+
+        Args:
+            at_least: How often each of them has to occur.
+        """
         found = self.labels or {}
         many = sum(found.values()) >= max(_LEAST_VALUES, _LEAST_EACH * len(found))
-        return tuple(sorted(found)) if len(found) > 1 and many and min(found.values()) > 1 else ()
+        return tuple(sorted(found)) if len(found) > 1 and many and min(found.values()) >= at_least else ()
 
     def _count(self, cells: Cells) -> None:
         others = [name for name in cells.parts if name != "texts"]
@@ -187,12 +190,12 @@ class Choice:
     Attributes:
         tally: What its conversion said.
         empty_as_null: Whether '' has to become NULL.
-        question: What is open: values that do not fit, a type that nobody declared; empty when nothing is.
+        questions: What is open: values that do not fit, a type that nobody declared.
     """
 
     tally: Tally
     empty_as_null: bool = False
-    question: str = ""
+    questions: tuple[str, ...] = ()
 
     @property
     def candidate(self) -> Candidate:
@@ -212,18 +215,18 @@ def choose(study: Study, among: Sequence[Tally] | None = None, evidence: int | N
     meant = [tally for tally in tallies if not tally.candidate.last]
     for tally in meant:
         if fits(tally, study, evidence):
-            return _taken(tally, study)
+            return _taken(tally)
     declared = [tally for tally in meant if not (tally.candidate.guess or tally.hopeless)]
     least = min(declared, key=lambda tally: tally.misfits, default=None)
     if least is not None and least.fits and least.misfits + least.empties <= TOLERATED * (study.rows - study.nulls):
-        return Choice(least, question=_misfit_question(least))
+        return Choice(least, questions=(_misfit_question(least),))
     for tally in tallies:
         if tally.candidate.last and fits(tally, study, evidence):
-            declared_as = study.column.declared_type or "without a type"
-            question = f"{study.column.name} is declared {declared_as} and holds {tally.candidate.type} only"
-            return Choice(tally, question=f"{question}: is this type right?")
-    best = max(tallies, key=lambda tally: (tally.fits, not tally.candidate.last))
-    return Choice(best, question=_misfit_question(best))
+            declared_as = f"declared {study.column.declared_type or 'without a type'}"
+            question = f"{declared_as}, and every value fits {tally.candidate.type}: is this type right?"
+            return Choice(tally, questions=(question,))
+    best = max(tallies, key=lambda tally: (tally.fits, not (tally.candidate.last or tally.candidate.guess)))
+    return Choice(best, questions=(_misfit_question(best),))
 
 
 def fits(tally: Tally, study: Study, evidence: int | None = None) -> bool:
@@ -236,12 +239,13 @@ def fits(tally: Tally, study: Study, evidence: int | None = None) -> bool:
     return not tally.empties or bool(nullable and tally.fits)
 
 
-def _taken(tally: Tally, study: Study) -> Choice:
+def _taken(tally: Tally) -> Choice:
+    asked = (tally.candidate.question,) if tally.candidate.question else ()
     if not tally.empties:
-        return Choice(tally, question=tally.candidate.question)
-    times = f"{tally.empties:,} times" if tally.empties > 1 else "once"
-    question = f"{study.column.name} holds '' {times}, where the others fit {tally.candidate.type}: is it NULL?"
-    return Choice(tally, True, " ".join(filter(None, [question, tally.candidate.question])))
+        return Choice(tally, questions=asked)
+    return Choice(
+        tally, True, (*asked, f"some values are '', the others fit {tally.candidate.base}: does '' mean NULL?")
+    )
 
 
 def _misfit_question(tally: Tally) -> str:

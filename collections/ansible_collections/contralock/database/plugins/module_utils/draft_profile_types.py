@@ -99,12 +99,14 @@ class Facts:
         by_data: Whether types may be proposed that the declaration does not name.
         evidence: What its checks tell: ``json``, ``boolean``.
         keyed: Whether it is a row's number or refers to one.
+        numbered: Whether it is a row's number, which SQLite keeps a whole number.
     """
 
     maker: Maker
     by_data: bool = True
     evidence: frozenset[str] = frozenset()
     keyed: bool = False
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def candidates_of(column: SourceColumn, facts: Facts) -> tuple[Candidate, ...]:
     """Return the candidates of a column, the best first; the last ones are ways out."""
     declared = Declared.of(column.declared_type)
     kind = "json" if "json" in facts.evidence else declared.kind
+    if facts.numbered:
+        return tuple(_whole(column, declared, facts))
     wanted = _MAKE[kind](column, declared, facts)
     meant = [each for each in wanted if facts.by_data or kind == "any" or not each.guess]
     ways_out = (
@@ -176,7 +180,7 @@ def _whole(column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[C
     named = _TRUTH_NAME.fullmatch(column.name) or _TRUTH_WORDS.fullmatch(column.name)
     if not facts.keyed and (told or named):
         why = "its CHECK allows 0 and 1 only" if told else "always 0 or 1, and its name asks whether"
-        question = f"{column.name} is declared {declared.words} and is always 0 or 1: boolean, or a number?"
+        question = "always 0 or 1, and declared as a number: is it a boolean?"
         yield Candidate("boolean", facts.maker.encoding, why, guess=True, question="" if told else question)
     widths = ["smallint", "integer", "bigint"]
     narrowest = {"small": 0, "whole": 1}.get(declared.kind, 2)
@@ -198,8 +202,8 @@ def _decimal(_column: SourceColumn, declared: Declared, facts: Facts) -> Iterato
     yield Candidate("numeric", facts.maker.encoding, f"declared {declared.words}")
 
 
-def _text(column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[Candidate]:
-    yield from _guesses(column, declared, facts)
+def _text(_column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[Candidate]:
+    yield from _guesses(declared, facts)
     length = declared.numbers[0] if declared.numbers else 0
     if declared.kind == "varchar" and 0 < length <= _LONGEST_VARCHAR:
         yield Candidate(f"varchar({length})", facts.maker.encoding, f"declared {declared.words}({length})")
@@ -207,18 +211,21 @@ def _text(column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[Ca
     yield Candidate("text", facts.maker.encoding, f"declared {declared.words}" if declared.words else "text")
 
 
-def _guesses(column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[Candidate]:
+def _guesses(declared: Declared, facts: Facts) -> Iterator[Candidate]:
     """Yield what a column of texts may hold really."""
+    # Django and SQLAlchemy have no other use for CHAR(32).
+    framework = declared.words == "CHAR" and declared.numbers == (32,)
+    question = (
+        "" if framework else "every value is a uuid, in a column of texts: will the application never write another?"
+    )
     for encoding in dict.fromkeys((facts.maker.encoding, Encoding.SEQUELIZE, Encoding.DJANGO)):
-        yield Candidate("uuid", encoding, "always a uuid", guess=True, looks=_canonical_uuids)
-    got = f"{column.name} is declared {declared.words or 'without a type'} and always holds {{}}: the application gets"
+        yield Candidate("uuid", encoding, "always a uuid", guess=True, question=question, looks=_canonical_uuids)
+    got = "every value is a {0}, in a column of texts: is the application ready for a {0}, or does it want its text?"
     for each in _moments(facts):
         if not each.epoch and each.encoding is not Encoding.PRISMA:
-            question = f"{got.format('a time')} a time where it got a text; write text if it parses it itself"
-            yield replace(each, guess=True, why="always a time", question=question)
-    question = f"{got.format('a date')} a date where it got a text; write text if it parses it itself"
-    yield Candidate("date", Encoding.SEQUELIZE, "always a date", guess=True, question=question)
-    question = f"{got.format('JSON')} a document where it got a text; write text if it parses it itself"
+            yield replace(each, guess=True, why="always a time", question=got.format("time"))
+    yield Candidate("date", Encoding.SEQUELIZE, "always a date", guess=True, question=got.format("date"))
+    question = got.format("JSON document")
     for each_type in ("jsonb", "json"):
         yield Candidate(each_type, facts.maker.encoding, "always JSON", guess=True, question=question, looks=_documents)
 
@@ -276,12 +283,12 @@ def _blob(_column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[C
     yield Candidate("bytea", facts.maker.encoding, f"declared {declared.words}")
 
 
-def _any(column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[Candidate]:
+def _any(_column: SourceColumn, declared: Declared, facts: Facts) -> Iterator[Candidate]:
     said = "declared ANY, holds" if declared.words else "no declared type, holds"
     yield Candidate("bigint", facts.maker.encoding, f"{said} whole numbers", guess=True)
     yield Candidate("double precision", facts.maker.encoding, f"{said} numbers", guess=True)
     yield Candidate("bytea", facts.maker.encoding, f"{said} binary data", guess=True)
-    yield from _guesses(column, declared, facts)
+    yield from _guesses(declared, facts)
     # What nobody has written yet may be anything.
     yield Candidate("text", facts.maker.encoding, f"{said} texts")
 
