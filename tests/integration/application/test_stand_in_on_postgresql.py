@@ -15,11 +15,14 @@ from ansible_collections.contralock.database.plugins.module_utils.dotenv_text im
 from tests.stand_in import refusal, running
 from tests.throwaway_cluster import Cluster, throwaway_cluster
 
-UPS = sorted((Path(__file__).parents[3] / "files/profiles/contralock/schema").glob("*.up.sql"))
+PROFILES = Path(__file__).parents[3] / "files/profiles"
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 # Whatever could go wrong between the file, dotenv's grammar and libpq.
 PASSWORD = "p#a's \"s\\n$w=1"
 USER = "INSERT INTO users (email, password, first_name, last_name, role) VALUES ('a@b.c', 'x', 'A', 'B', 'client')"
+DEPLOYED_USER = """INSERT INTO users (_id, email, password, "firstName", "lastName", role)
+                   VALUES ('user-1', 'a@b.c', 'x', 'A', 'B', 'client')"""
+DATABASES = [("contralock", "contralock", USER), ("deployed", "contralock_deployed", DEPLOYED_USER)]
 SESSIONS = """
     SELECT usename, version, application_name FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
     WHERE datname = 'contralock' AND pid <> pg_backend_pid()
@@ -34,8 +37,8 @@ class Server:
     authority: Path
     other_authority: Path
 
-    def query(self, sql: str) -> list[tuple]:
-        with psycopg.connect(self.cluster.conninfo("contralock"), autocommit=True) as connection:
+    def query(self, sql: str, database: str = "contralock") -> list[tuple]:
+        with psycopg.connect(self.cluster.conninfo(database), autocommit=True) as connection:
             answer = connection.execute(sql)
             return answer.fetchall() if answer.description else []
 
@@ -71,19 +74,22 @@ def server(tmp_path_factory) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {"listen_addresses": "127.0.0.1", "port": str(port), "ssl": "on"}
-    rules = ["local all postgres trust", "host contralock contralock_user 127.0.0.1/32 scram-sha-256"]
+    rules = ["local all postgres trust", "host contralock,deployed contralock_user 127.0.0.1/32 scram-sha-256"]
     files = {"server.crt": file.read_text(), "server.key": key.read_text()}
     with throwaway_cluster(settings, rules, files) as cluster:
         made = Server(cluster, ca, certificate(folder, "other")[1])
         with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE contralock")
+            for database, _, _ in DATABASES:
+                connection.execute(f"CREATE DATABASE {database}")
             connection.execute(
                 psycopg.sql.SQL("CREATE ROLE contralock_user LOGIN PASSWORD {}").format(psycopg.sql.Literal(PASSWORD))
             )
-        for up in UPS:
-            made.query(up.read_text())
-        made.query(USER)
-        made.query("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO contralock_user")
+        for database, profile, user in DATABASES:
+            for up in sorted((PROFILES / profile / "schema").glob("*.up.sql")):
+                made.query(up.read_text(), database)
+            made.query(user, database)
+            rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO contralock_user"
+            made.query(rights, database)
         yield made
 
 
@@ -114,6 +120,15 @@ def test_answers_and_writes_over_verified_tls(server, folder):
     assert len(before["counts"]) == 12
     assert after["counts"] == {**before["counts"], "notifications": before["counts"]["notifications"] + 1}
     assert not (folder / "data").exists()
+
+
+def test_writes_into_the_deployed_application_s_own_tables(server, folder):
+    switch(folder, server.values(DB_NAME="deployed"))
+    with running(folder) as stand_in:
+        created, answer = stand_in.post("/notifications", '{"message": "as it stands"}')
+    assert (created, answer["type"]) == (201, "postgresql")
+    written = server.query('SELECT _id, "userId", message, read FROM notifications', "deployed")
+    assert written == [(answer["id"], "user-1", "as it stands", False)]
 
 
 def test_connects_again_after_its_session_was_ended(server, folder):
