@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +44,6 @@ _CLASSES: dict[str, tuple[str, str, pa.DataType]] = {
 }
 #: Rows up to this size are read in full batches; with larger ones batches have fewer rows.
 _SMALL_ROW_BYTES = BATCH_BYTES // BATCH_ROWS
-#: The newer function does not read what it measures.
-_BYTES = "octet_length({})" if sqlite3.sqlite_version_info >= (3, 43) else "length(CAST({} AS BLOB))"
 
 
 @dataclass(frozen=True)
@@ -137,9 +135,17 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
         with explained(what):
             version = _data_version(connection)
             selection = _selection(connection, table, columns, rows, order)
-            classes, row_bytes = _storage_classes(connection, selection)
-        small = max(1, min(batch_rows, BATCH_BYTES // row_bytes))
-        yield from _gathered(_Reading(path, connection, selection, classes, what).batches(small), batch_rows)
+        try:
+            with _driver(path) as driver:
+                classes, row_bytes = _storage_classes(driver, selection)
+                small = max(1, min(batch_rows, BATCH_BYTES // row_bytes))
+                yield from _gathered(_Reading(driver, connection, selection, classes, what).batches(small), batch_rows)
+        except (adbc.Error, pa.ArrowException, OSError) as error:
+            # The driver has few words for it; SQLite itself says what is wrong with the file.
+            with explained(what), closing(connection.execute(selection.query(selection.columns))) as cursor:
+                for _ in cursor:
+                    pass
+            raise MigrationError(f"{what} cannot be read: {str(error).splitlines()[0]}", RESTORE) from error
         with explained(what):
             if _data_version(connection) != version:
                 raise _written_meanwhile()
@@ -204,10 +210,30 @@ def _selection(
     )
 
 
-def _storage_classes(connection: sqlite3.Connection, selection: _Selection) -> tuple[list[str | None], int]:
+@contextmanager
+def _driver(path: Path) -> Iterator[adbc.AdbcConnection]:
+    with (
+        adbc_driver_sqlite.connect(f"{path.resolve().as_uri()}?mode=ro") as database,
+        adbc.AdbcConnection(database) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def _asked(driver: adbc.AdbcConnection, query: str, batch_rows: int) -> Iterator[pa.RecordBatchReader]:
+    with adbc.AdbcStatement(driver) as statement:
+        statement.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(batch_rows)})
+        statement.set_sql_query(query)
+        stream, _ = statement.execute_query()
+        with pa.RecordBatchReader.from_stream(stream) as reader:
+            yield reader
+
+
+def _storage_classes(driver: adbc.AdbcConnection, selection: _Selection) -> tuple[list[str | None], int]:
     """Ask SQLite which storage class the cells of each column have, in one pass over the rows.
 
-    SQLite looks for a row that is not like those before it; what it finds is learned, and the search goes on there.
+    SQLite looks for a row that is not like those before it; what it finds is learned, and the search goes on there. It
+    is the driver's SQLite that is asked: it is the newer one, and reads neither text nor BLOB to measure it.
 
     Returns:
         For each column its one class, ``null`` where every cell is, None where it has several; and a number of bytes
@@ -219,7 +245,7 @@ def _storage_classes(connection: sqlite3.Connection, selection: _Selection) -> t
     listed = ", ".join([selection.row or "NULL", *(f"typeof({column})" for column in selection.columns)])
     while True:
         pairs = list(zip(selection.columns, classes, strict=True))
-        sized = [f"coalesce({_BYTES.format(column)}, 0)" for column, kind in pairs if kind in ("text", "blob", None)]
+        sized = [f"coalesce(octet_length({column}), 0)" for column, kind in pairs if kind in ("text", "blob", None)]
         size = _balanced(sized or ["0"], "+")
         others = [
             f"{column} IS NOT NULL" + (f" AND typeof({column}) <> '{kind}'" if kind != _NULL else "")
@@ -228,11 +254,12 @@ def _storage_classes(connection: sqlite3.Connection, selection: _Selection) -> t
         ]
         unlike = _balanced([*(f"({other})" for other in others), f"({size} > {row_bytes})"], "OR")
         query = f"SELECT {size}, {listed} {selection.tree}{since} AND {unlike} LIMIT 1"
-        found = connection.execute(query).fetchone()
-        if found is None:
+        with _asked(driver, query, 1) as reader:
+            found = reader.read_all()
+        if not found.num_rows:
             return classes, row_bytes
-        found_bytes, number, *kinds = found
-        classes = [_learned(known, bytes(kind).decode()) for known, kind in zip(classes, kinds, strict=True)]
+        found_bytes, number, *kinds = (column[0].as_py() for column in found.columns)
+        classes = [_learned(known, kind) for known, kind in zip(classes, kinds, strict=True)]
         if found_bytes > row_bytes:
             row_bytes = 1 << found_bytes.bit_length()
         if selection.row:
@@ -257,7 +284,7 @@ def _balanced(terms: Sequence[str], operator: str) -> str:
 class _Reading:
     """One pass over the rows: the driver for columns of one class, SQLite's own cursor for the others."""
 
-    path: Path
+    driver: adbc.AdbcConnection
     connection: sqlite3.Connection
     selection: _Selection
     classes: Sequence[str | None]
@@ -304,28 +331,13 @@ class _Reading:
         seeds = ", ".join(seed for _, seed, _ in uniform.values())
         # SQLite may leave out the order of a subquery, unless it has a LIMIT.
         rest = f"SELECT * FROM ({query} LIMIT -1)" if self.selection.order else query
-        try:
-            with (
-                adbc_driver_sqlite.connect(f"{self.path.resolve().as_uri()}?mode=ro") as database,
-                adbc.AdbcConnection(database) as connection,
-                adbc.AdbcStatement(connection) as statement,
-            ):
-                statement.set_options(**{adbc_driver_sqlite.StatementOptions.BATCH_ROWS.value: str(rows)})
-                statement.set_sql_query(f"SELECT {seeds} UNION ALL {rest}")
-                stream, _ = statement.execute_query()
-                with pa.RecordBatchReader.from_stream(stream) as reader:
-                    _assert_types(reader.schema, [wanted for _, _, wanted in uniform.values()], self.what)
-                    first_row = 1
-                    for batch in reader:
-                        if batch.num_rows > first_row:
-                            yield batch.slice(first_row)
-                        first_row = 0
-        except (adbc.Error, pa.ArrowException, OSError) as error:
-            # The driver has few words for it; SQLite itself says what is wrong with the file.
-            with explained(self.what), closing(self.connection.execute(query)) as cursor:
-                for _ in cursor:
-                    pass
-            raise MigrationError(f"{self.what} cannot be read: {str(error).splitlines()[0]}", RESTORE) from error
+        with _asked(self.driver, f"SELECT {seeds} UNION ALL {rest}", rows) as reader:
+            _assert_types(reader.schema, [wanted for _, _, wanted in uniform.values()], self.what)
+            first_row = 1
+            for batch in reader:
+                if batch.num_rows > first_row:
+                    yield batch.slice(first_row)
+                first_row = 0
 
 
 def _part(name: str, array: pa.Array) -> Cells:
