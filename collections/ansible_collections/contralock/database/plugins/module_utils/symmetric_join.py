@@ -1,8 +1,9 @@
 """A symmetric hash join: two streams of rows, matched one to one by what identifies them, in whatever order they come.
 
 Each side keeps only the rows that have found no partner yet. While both streams come in the same order that is less
-than a batch; where the orders differ (two collations, upper-case uuids sorted as text) it is what the orders differ
-by. The result never depends on the order. The method is the pipelined hash join of Wilschut and Apers (1991).
+than a batch; where the orders differ it is what the orders differ by, up to a bound: what waits longest beyond it is
+put aside (``Aside``), to be joined when all of it is there (``row_spill.py``). The result never depends on the order.
+The method is the pipelined hash join of Wilschut and Apers (1991).
 
 Identities may repeat, as they do in a table without a key: every row finds at most one partner, so that two streams
 match completely exactly when they hold the same rows the same number of times.
@@ -10,7 +11,7 @@ match completely exactly when they hold the same rows the same number of times.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -23,6 +24,10 @@ MAX_CHUNKS = 16
 SMALL_CHUNK_ROWS = 5_000
 #: Arrow's string arrays address 2 GiB; below this, no column of the chunks together can come near it.
 MAX_CHUNK_BYTES = 1 << 30
+#: What may wait in memory, of both sides together, where more can be put aside.
+WAITING_BYTES = 64 << 20
+#: Two streams of which fewer than a tenth of so many rows met have no order in common: looking on would only cost.
+JUDGED_ROWS = 100_000
 
 
 class Side(Enum):
@@ -67,6 +72,10 @@ class Rows:
             return self.take(pa.array(range(count, len(self)), pa.int64()))
         return Rows(self.identity[count:], tuple(array[count:] for array in self.columns))
 
+    def slice(self, start: int, count: int) -> Rows:
+        """Return rows from the middle, which share their memory with these."""
+        return Rows(self.identity.slice(start, count), tuple(array.slice(start, count) for array in self.columns))
+
     def take(self, positions: pa.Array) -> Rows:
         """Return the rows at these positions, in that order."""
         return Rows(self.identity.take(positions), tuple(array.take(positions) for array in self.columns))
@@ -77,17 +86,32 @@ class Rows:
         return Rows(self.identity.filter(stays), tuple(array.filter(stays) for array in self.columns))
 
 
+def together(chunks: Sequence[Rows]) -> Rows:
+    """Put rows behind one another; at least one chunk."""
+    if len(chunks) == 1:
+        return chunks[0]
+    return Rows(
+        pa.concat_arrays([chunk.identity for chunk in chunks]),
+        tuple(pa.concat_arrays(arrays) for arrays in zip(*(chunk.columns for chunk in chunks), strict=True)),
+    )
+
+
 Matched = tuple[Rows, Rows]
+#: Takes rows of a side that waited too long.
+Aside = Callable[[Side, Rows], None]
 
 
 @dataclass
 class SymmetricJoin:
     """The state of a join: what has found no partner yet.
 
-    After ``run`` has ended, ``waiting[Side.SOURCE]`` holds the rows that only the source has, and so for the target.
+    After ``run`` has ended, ``waiting[Side.SOURCE]`` holds the rows that only the source has, and so for the target;
+    with ``aside`` partners may be among what was given to it and what still waits.
     """
 
     waiting: dict[Side, list[Rows]] = field(default_factory=lambda: {side: [] for side in Side})
+    aside: Aside | None = None
+    matched: int = 0
 
     def run(self, source: Iterable[Rows], target: Iterable[Rows]) -> Iterator[Matched]:
         """Read both streams to their ends.
@@ -104,8 +128,29 @@ class SymmetricJoin:
                 del streams[side]
                 continue
             read[side] += len(batch)
+            least = min(read.values())
+            if self.aside and least >= JUDGED_ROWS and self.matched < least // 10:
+                self.aside(side, batch)
+                continue
             for found in self.add(side, batch):
-                yield (found[0], found[1]) if side is Side.SOURCE else (found[1], found[0])
+                yield found if side is Side.SOURCE else (found[1], found[0])
+            if self.aside:
+                self._make_room(self.aside)
+
+    def put_aside(self, aside: Aside) -> None:
+        """Give away all that waits."""
+        for side in Side:
+            for chunk in self.waiting[side]:
+                aside(side, chunk)
+            self.waiting[side] = []
+
+    def _make_room(self, aside: Aside) -> None:
+        sizes = {side: sum(chunk.nbytes for chunk in self.waiting[side]) for side in Side}
+        while sum(sizes.values()) > WAITING_BYTES:
+            side = max(Side, key=lambda each: sizes[each])
+            oldest = self.waiting[side].pop(0)
+            sizes[side] -= oldest.nbytes
+            aside(side, oldest)
 
     def add(self, side: Side, batch: Rows) -> Iterator[Matched]:
         """Hold a batch against what the other side has waiting; what finds no partner waits itself.
@@ -120,6 +165,7 @@ class SymmetricJoin:
                 continue
             pair, batch, rest = _matched(batch, chunk)
             if pair:
+                self.matched += len(pair[0])
                 yield pair
             if len(rest):
                 still_waiting.append(rest)
@@ -172,7 +218,7 @@ def identity_of(columns: Sequence[pa.Array]) -> pa.Array:
     # Length and value of each part: 'ab' + 'c' and 'a' + 'bc' stay two identities, and NULL is no value of length 0.
     parts: list[pa.Array] = []
     for column in columns:
-        value = _as_bytes(column)
+        value = as_bytes(column)
         parts += [pc.binary_length(value).cast(pa.large_string()).cast(pa.large_binary()), value]
     return pc.binary_join_element_wise(*parts, _SEPARATOR, null_handling="replace", null_replacement=_NULL)
 
@@ -196,7 +242,8 @@ _SEPARATOR = pa.scalar(b":", pa.large_binary())
 _NULL = b"-"
 
 
-def _as_bytes(column: pa.Array) -> pa.Array:
+def as_bytes(column: pa.Array) -> pa.Array:
+    """Return the values of a column as bytes, equal exactly when the values are; null stays null."""
     kind = column.type
     if pa.types.is_fixed_size_binary(kind):
         return column.cast(pa.binary()).cast(pa.large_binary())
@@ -235,8 +282,4 @@ def _compacted(chunks: list[Rows]) -> list[Rows]:
     small = [chunk for chunk in chunks if len(chunk) < SMALL_CHUNK_ROWS]
     if len(small) < 2 or sum(chunk.nbytes for chunk in small) > MAX_CHUNK_BYTES:
         return chunks
-    together = Rows(
-        pa.concat_arrays([chunk.identity for chunk in small]),
-        tuple(pa.concat_arrays(arrays) for arrays in zip(*(chunk.columns for chunk in small), strict=True)),
-    )
-    return [*(chunk for chunk in chunks if len(chunk) >= SMALL_CHUNK_ROWS), together]
+    return [*(chunk for chunk in chunks if len(chunk) >= SMALL_CHUNK_ROWS), together(small)]

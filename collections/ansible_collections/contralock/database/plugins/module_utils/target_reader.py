@@ -7,7 +7,7 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,30 +24,44 @@ from .errors import MigrationError
 #: What the driver gathers before it hands over a batch. Its own 16 MB would be most of what a comparison needs.
 DRIVER_BATCH_BYTES = 2 << 20
 #: A batch is handed over at this size even when it has fewer rows: rows of many megabytes must not add up.
-MAX_BATCH_BYTES = 64 << 20
+MAX_BATCH_BYTES = 16 << 20
 
-#: One snapshot for all tables, whatever is written meanwhile. With row_security off the server refuses to read a
-#: table whose policies would hide rows, where it would leave them out without a word. Time limits of the role or the
-#: database are meant for the application's short questions.
-BEGIN = (
-    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+#: How every transaction here is set up, after its snapshot. With row_security off the server refuses to read a table
+#: whose policies would hide rows, where it would leave them out without a word. Time limits of the role or the
+#: database are meant for the application's short questions. Rows come in the order of the heap, the same each time:
+#: without helpers, and from its beginning.
+SETTINGS = (
     "SET LOCAL row_security = off",
     "SET LOCAL statement_timeout = 0",
     "SET LOCAL idle_in_transaction_session_timeout = 0",
     "SET LOCAL lock_timeout = '60s'",
+    "SET LOCAL max_parallel_workers_per_gather = 0",
+    "SET LOCAL synchronize_seqscans = off",
+    "DO $$ BEGIN IF current_setting('server_version_num')::int >= 170000 THEN SET LOCAL transaction_timeout = 0;"
+    " END IF; END $$",
 )
 
 #: Types whose order follows a collation; SQLite's BINARY order of text is PostgreSQL's "C".
 COLLATED = frozenset({"text", "varchar", "bpchar"})
 
+MEND = "Mend that (see the server's log) and run again; nothing was written"
+
+
+@dataclass(frozen=True)
+class BlockRange:
+    """Pages of a table's heap: from ``first`` on, up to and without ``end``; None means all that follow."""
+
+    first: int
+    end: int | None
+
 
 @dataclass(frozen=True)
 class TargetReader:
-    """An open transaction of PostgreSQL; see ``open_target``."""
+    """An open transaction of PostgreSQL; see ``open_target``. One thread at a time may read with it."""
 
     connection: adbc.Connection
 
-    def read(self, query: str, what: str, batch_rows: int = 20_000) -> Iterator[list[pa.Array]]:
+    def read(self, query: str, what: str, batch_rows: int = 20_000) -> Generator[list[pa.Array], None, None]:
         """Run a query and hand over its columns.
 
         Args:
@@ -72,22 +86,24 @@ class TargetReader:
                         yield [_plain(column) for column in table.columns]
         except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
             # A batch that fails to arrive is Arrow's error; the server's own words are in both.
-            raise MigrationError(
-                f"{what} cannot be read from PostgreSQL: {server_message(error)}",
-                "Mend that (see the server's log) and run again; nothing was written",
-            ) from None
+            raise MigrationError(f"{what} cannot be read from PostgreSQL: {server_message(error)}", MEND) from None
+
+    def interrupt(self) -> None:
+        """End the query that another thread waits for, if there is one; its reading fails then."""
+        self.connection.adbc_cancel()
 
 
 @contextmanager
-def open_target(conninfo: str, application_name: str) -> Iterator[TargetReader]:
+def open_target(conninfo: str, application_name: str, snapshot: str = "") -> Iterator[TargetReader]:
     """Open a read-only transaction that sees one moment of the database.
 
     Args:
         conninfo: A libpq connection string or URI without a secret (see ``connection.connect``).
         application_name: How the session shows itself in ``pg_stat_activity``.
+        snapshot: The name of an exported snapshot to read; the moment of the first query without one.
 
     Raises:
-        MigrationError: There is no connection.
+        MigrationError: There is no connection, or the snapshot is no longer there.
     """
     parameters = session_parameters(conninfo, application_name)
     try:
@@ -97,22 +113,35 @@ def open_target(conninfo: str, application_name: str) -> Iterator[TargetReader]:
     with connection:
         try:
             with connection.cursor() as cursor:
-                for command in BEGIN:
+                for command in beginning(snapshot):
                     cursor.execute(command)
         except adbc_driver_manager.Error as error:
             raise MigrationError(
-                f"a reading transaction cannot be opened in PostgreSQL: {server_message(error)}",
-                "Mend that (see the server's log) and run again; nothing was written",
+                f"a reading transaction cannot be opened in PostgreSQL: {server_message(error)}", MEND
             ) from None
         yield TargetReader(connection)
 
 
-def select_columns(
+def beginning(snapshot: str = "") -> Iterator[str]:
+    """Return the commands that a reading transaction begins with: one snapshot for all, whatever is written meanwhile.
+
+    Args:
+        snapshot: The name of an exported one; a new one without it.
+    """
+    yield "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+    if snapshot:
+        yield sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)).as_string()
+    yield from SETTINGS
+
+
+def select_columns(  # noqa: PLR0913 (the parts of a SELECT)
     schema: str,
     table: str,
     columns: Sequence[str],
     order: Sequence[tuple[str, str]] = (),
     expressions: Sequence[sql.Composable] = (),
+    *,
+    blocks: BlockRange | None = None,
 ) -> str:
     """Write the SELECT for a table's columns.
 
@@ -122,15 +151,22 @@ def select_columns(
         columns: Names of its columns, in the order wanted.
         order: Name and bare type (``Column.type_name``) of the columns to order by; text is ordered by its bytes.
         expressions: What to select besides the columns, after them.
+        blocks: Read only the rows that stand there.
     """
+    query = sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join([*map(sql.Identifier, columns), *expressions]), sql.Identifier(schema, table)
+    )
+    if blocks:
+        place = sql.Identifier(table, "ctid")
+        ends = [sql.SQL("{} >= {}::tid").format(place, sql.Literal(f"({blocks.first},0)"))]
+        if blocks.end is not None:
+            ends.append(sql.SQL("{} < {}::tid").format(place, sql.Literal(f"({blocks.end},0)")))
+        query = sql.SQL("{} WHERE {}").format(query, sql.SQL(" AND ").join(ends))
     # With the table's name: ORDER BY would otherwise look for a column of the result first.
     ordered = [
         sql.SQL('{} COLLATE "C"' if kind in COLLATED else "{}").format(sql.Identifier(table, name))
         for name, kind in order
     ]
-    query = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join([*map(sql.Identifier, columns), *expressions]), sql.Identifier(schema, table)
-    )
     if ordered:
         query = sql.SQL("{} ORDER BY {}").format(query, sql.SQL(", ").join(ordered))
     return query.as_string()
@@ -146,6 +182,10 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no chunk at all, or too much for one array
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    if pa.types.is_list(array.type) and isinstance(array.type.value_type, pa.BaseExtensionType):
+        # Copied, because a slice of offsets and a mask do not go together.
+        offsets = pa.array(array.offsets.to_numpy())
+        return pa.ListArray.from_arrays(offsets, array.values.storage, mask=array.is_null())
     return array.storage if isinstance(array.type, pa.BaseExtensionType) else array
 
 

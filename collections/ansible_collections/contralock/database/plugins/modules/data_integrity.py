@@ -10,8 +10,8 @@ short_description: Proves that every cell of a SQLite file is in PostgreSQL
 version_added: 0.1.0
 description:
   - Reads every row of both sides, converts the source as the profile says, matches rows by their key and compares every
-    cell. Columns of the target that the source lacks have to hold their DEFAULT. Indexes have to be valid and
-    constraints validated.
+    cell. Columns of the target that the source lacks have to hold their DEFAULT. Indexes have to be valid, constraints
+    validated, and the schema what its schema changes recorded.
   - Fails when anything differs, and names table, key, column and both values of the first differences. Values of
     columns that the profile calls sensitive are shown by their length and a keyed hash.
   - Only reads, in one snapshot of the target. Nobody may write to the file meanwhile.
@@ -36,13 +36,30 @@ options:
     default: public
   expected_catalog:
     description:
-      - What every object of the schema has to be, object to definition, such as the catalog that was recorded before
-        the load. Without it the catalog is only asked whether it is whole.
+      - What every object of the schema has to be, object to definition. Without it what the schema changes recorded in
+        the target counts, if they did. The catalog is asked in any case whether it is whole.
     type: dict
   limit:
     description: How many differences are described; all of them are counted.
     type: int
     default: 100
+  workers:
+    description:
+      - How many threads read and compare, each with a session of its own in the target; all of them see one moment.
+    type: int
+    default: 2
+  source_at_rest:
+    description:
+      - Whether nobody writes the file, as is true of a backup and of a snapshot; it is read several times faster then.
+        Say false for a file that an application may have open.
+    type: bool
+    default: true
+  scratch:
+    description:
+      - Directory for rows that have to be put aside where the orders of both sides have nothing in common. Files in it
+        have no name, and are gone with the process. At most they are as large as both sides together.
+      - Without it O(run), and without that C($TMPDIR) or F(/var/tmp).
+    type: path
   report_only:
     description: Whether to return differences instead of failing, as for finding out what was written since.
     type: bool
@@ -201,6 +218,9 @@ ARGUMENTS: Mapping[str, Any] = {
     "schema": {"type": "str", "default": "public"},
     "expected_catalog": {"type": "dict"},
     "limit": {"type": "int", "default": 100},
+    "workers": {"type": "int", "default": 2},
+    "source_at_rest": {"type": "bool", "default": True},
+    "scratch": {"type": "path"},
     "report_only": {"type": "bool", "default": False},
 }
 REPORT = "comparison.json"
@@ -209,6 +229,7 @@ REPORT = "comparison.json"
 def prove_integrity(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
     given = module.params
     keeps = given["run"] and not module.check_mode
+    scratch = given["scratch"] or given["run"]
     found = compare_file(
         Path(given["source"]),
         given["target"],
@@ -219,6 +240,9 @@ def prove_integrity(module: AnsibleModule, progress: Progress) -> Mapping[str, o
             max(given["limit"], KEPT) if keeps and given["report_only"] else given["limit"],
             given["schema"],
             given["expected_catalog"],
+            workers=given["workers"],
+            at_rest=given["source_at_rest"],
+            scratch=Path(scratch) if scratch else None,
         ),
         progress,
     )
