@@ -19,7 +19,7 @@ from tests.integration.source_file_care.source_files import in_child
 
 CHANGING = [
     (os, name)
-    for name in ("open", "write", "fsync", "mkdir", "rmdir", "rename", "unlink", "chown", "chmod", "setxattr")
+    for name in ("open", "write", "fsync", "mkdir", "rmdir", "rename", "unlink", "fchown", "fchmod", "setxattr")
 ]
 CHANGING += [(io, "open"), (durable_files, "_rename")]
 

@@ -95,7 +95,7 @@ def test_a_disk_that_gives_back_other_bytes_is_noticed(
     def write_amiss(descriptor: int, chunk: bytes) -> None:
         durable_files.os.write(descriptor, b"\0" * len(chunk))
 
-    monkeypatch.setattr(durable_files, "_write_all", write_amiss)
+    monkeypatch.setattr(durable_files, "write_all", write_amiss)
     with pytest.raises(MigrationError, match="reads back with the sha256"):
         copy_stopped(source, backup)
     assert not backup.exists()

@@ -20,6 +20,7 @@ TEXT = "# mine\nDB_TYPE=sqlite\nJWT_SECRET=of-the-application\nPORT=5000\n"
 def env(tmp_path: Path) -> Path:
     path = tmp_path / ".env"
     path.write_text(TEXT)
+    path.chmod(0o640)
     return path
 
 
@@ -85,3 +86,16 @@ def test_refuses(env, options, message):
 def test_a_missing_file_is_refused(tmp_path):
     answer, _ = run(tmp_path / "missing", values={"A": "1"})
     assert "there is no file" in answer["msg"]
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["asked", "done"])
+@pytest.mark.parametrize(("mode", "refused"), [(0o644, True), (0o602, True), (0o641, True), (0o640, False)])
+def test_a_password_goes_into_no_file_that_everybody_may_open(env, check, mode, refused):
+    env.chmod(mode)
+    answer, _ = run(env, check, secrets={"DB_PASS": "hidden-word"})
+    assert bool(answer.get("failed")) == refused
+    assert ("hidden-word" in env.read_text()) == (not refused and not check)
+    if refused:
+        assert f"{env} has the mode {mode:04o}" in answer["msg"]
+        assert f"chmod o= {env}" in answer["msg"]
+    assert not run(env, check, values={"DB_TYPE": "postgresql"})[0].get("failed")

@@ -2,6 +2,9 @@
 
 None of them may be used on a SQLite file while this process holds a lock on it, but ``exchange`` and ``move``, which
 open no descriptor of it: POSIX drops a process's locks when it closes any descriptor of the file.
+
+Root works here in folders of the application, which may swap a name for a symbolic link at any moment. So a new file is
+made with ``O_EXCL``, and gets its owner, mode and attributes through its descriptor, never through its name.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import grp
 import hashlib
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import MigrationError
@@ -24,6 +27,9 @@ _NO_REPLACE, _EXCHANGE, _AT_FDCWD = 1, 2, -100
 #: The filesystem or the kernel does not know the flag.
 _UNKNOWN_FLAG = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
+
+#: What a program of this file may do beyond its user: of no use to a file of data, and nothing to pass on.
+_CAPABILITIES = "security.capability"
 
 #: Left free beside what is written, so that the application's own writes still find room.
 SPARE_BYTES = 64 << 20
@@ -73,7 +79,13 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def copy_synced(source: Path, destination: Path, what: str = "copy", progress: Progress | None = None) -> str:
+def copy_synced(
+    source: Path,
+    destination: Path,
+    what: str = "copy",
+    progress: Progress | None = None,
+    finish: Callable[[int], None] | None = None,
+) -> str:
     """Copy a file's bytes to a new file of mode 0600, and wait until the disk has them.
 
     Args:
@@ -81,6 +93,7 @@ def copy_synced(source: Path, destination: Path, what: str = "copy", progress: P
         destination: Made anew; one that a killed run left is removed first.
         what: Named in the progress.
         progress: Called with ``what``, the bytes done and the bytes of all.
+        finish: Called with the new file's descriptor once all bytes are in it: ``dress``.
 
     Returns:
         The sha256 of the bytes that were read, in hexadecimal digits; the destination was read back and has it too.
@@ -98,10 +111,12 @@ def copy_synced(source: Path, destination: Path, what: str = "copy", progress: P
         writing = new_private_file(destination)
         stack.callback(os.close, writing)
         while chunk := os.read(reading, CHUNK_BYTES):
-            _write_all(writing, chunk)
+            write_all(writing, chunk)
             digest.update(chunk)
             done += len(chunk)
             report(what, done, total)
+        if finish is not None:
+            finish(writing)
         os.fsync(writing)
         # Dropped from memory, so that what is read back is what the disk has.
         os.posix_fadvise(writing, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -115,7 +130,86 @@ def copy_synced(source: Path, destination: Path, what: str = "copy", progress: P
 
 def new_private_file(path: Path) -> int:
     """Make an empty file of mode 0600 that was not there; return its descriptor for writing."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    return new_file(path, 0o600)
+
+
+def new_file(path: Path | str, mode: int, directory: int | None = None) -> int:
+    """Make an empty file that was not there, by its path or in an open directory; return its descriptor for writing."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, mode, dir_fd=directory)
+
+
+def write_new(
+    path: Path, content: bytes, finish: Callable[[int], None] | None = None, *, mode: int = 0o600, durable: bool = True
+) -> None:
+    """Write a file that was not there.
+
+    Args:
+        path: Its name, in a directory whose entries the caller syncs.
+        content: All its bytes.
+        finish: Called with its descriptor once they are in it: ``dress``.
+        mode: Its permissions, less the process's mask.
+        durable: Whether to wait until the disk has it.
+
+    Raises:
+        OSError: The name is taken, be it by a link, or there is no room; what was made stays.
+    """
+    descriptor = new_file(path, mode)
+    try:
+        write_all(descriptor, content)
+        if finish is not None:
+            finish(descriptor)
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of it at the descriptor's place."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def dress(descriptor: int, owner: int, group: int, mode: int, like: Path | None = None) -> None:
+    """Give an open file what another file has or had.
+
+    Args:
+        descriptor: The new file.
+        owner: Number of its owner.
+        group: Number of its group.
+        mode: Its permissions.
+        like: The file whose extended attributes (access lists, labels) it takes over; never a SQLite file that this
+            process has a lock on.
+
+    Raises:
+        OSError: It may not be given away, or ``like`` is no file.
+    """
+    os.fchown(descriptor, owner, group)
+    if like is not None:
+        with opened(like) as other:
+            for name in os.listxattr(other):
+                # Some belong to the filesystem or the system and cannot be set; what access depends on can.
+                with contextlib.suppress(OSError):
+                    if name != _CAPABILITIES:
+                        os.setxattr(descriptor, name, os.getxattr(other, name))
+    # After fchown, which takes the set-id bits away.
+    os.fchmod(descriptor, mode)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Open a file for reading, and no link, pipe or device in its place.
+
+    Raises:
+        OSError: It is a link or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:
@@ -201,9 +295,3 @@ def _rename(left: Path, right: Path, flag: int) -> bool:
     if number in _UNKNOWN_FLAG:
         return False
     raise OSError(number, os.strerror(number), str(left), None, str(right))
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

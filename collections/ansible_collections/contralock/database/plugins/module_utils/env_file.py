@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .dotenv_text import parse, set_values
+from .durable_files import dress, opened, sync_directory, write_new
 from .errors import MigrationError
 
 #: Names of variables whose values are shown nowhere.
@@ -62,10 +63,12 @@ def read_env_file(path: Path) -> EnvFile:
     try:
         # Bytes that are no UTF-8 survive as they are.
         real = path.resolve(strict=True)
-        state = real.stat()
-        if not stat.S_ISREG(state.st_mode):
-            raise MigrationError(f"{path} is no file", "Name the .env file that the application reads")
-        content = real.read_bytes().decode("utf-8", "surrogateescape")
+        with opened(real) as descriptor:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):
+                raise MigrationError(f"{path} is no file", "Name the .env file that the application reads")
+            with open(descriptor, "rb", closefd=False) as stream:
+                content = stream.read().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         raise MigrationError(
             f"there is no file {path}", "Name the .env file that the application reads, or create it"
@@ -78,6 +81,21 @@ def read_env_file(path: Path) -> EnvFile:
             "Make it a file of its own, or a symbolic link",
         )
     return EnvFile(real, content, stat.S_IMODE(state.st_mode), state.st_uid, state.st_gid)
+
+
+def assert_private(file: EnvFile) -> None:
+    """Refuse a file that everybody on the host may read or write: no secret goes there.
+
+    Raises:
+        MigrationError: It is open to others than its owner and its group.
+    """
+    if file.mode & 0o007:
+        raise MigrationError(
+            f"{file.path} has the mode {file.mode:04o}, and a password is to be written into it: everybody on this host"
+            " may open it",
+            f"Close it to others (chmod o= {file.path}), see that the application still reads it, and run again",
+            {"mode": f"{file.mode:04o}"},
+        )
 
 
 def plan_change(file: EnvFile, values: Mapping[str, str], secret: Collection[str] = ()) -> EnvChange:
@@ -126,10 +144,9 @@ def write_env_file(file: EnvFile, text: str, backup_to: Path | None = None) -> N
         if read_env_file(file.path) != file:
             raise MigrationError(f"{file.path} was changed by somebody else meanwhile", "Run again")
         with _scratch_beside(file.path) as scratch:
-            _write_private(scratch, text)
-            _take_attributes(scratch, file)
+            write_new(scratch, _as_bytes(text), lambda made: dress(made, file.owner, file.group, file.mode, file.path))
             scratch.replace(file.path)
-        _sync_folder(folder)
+        sync_directory(folder)
     except OSError as error:
         raise MigrationError(
             f"cannot replace {file.path}: {error.strerror}",
@@ -141,9 +158,9 @@ def _keep_copy(file: EnvFile, path: Path) -> None:
     if path.exists():
         return
     with _scratch_beside(path) as scratch:
-        _write_private(scratch, file.text)
+        write_new(scratch, _as_bytes(file.text))
         scratch.replace(path)
-    _sync_folder(path.parent)
+    sync_directory(path.parent)
 
 
 @contextlib.contextmanager
@@ -157,27 +174,5 @@ def _scratch_beside(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
-def _take_attributes(path: Path, like: EnvFile) -> None:
-    for name in os.listxattr(like.path):
-        # Security labels are given by the system; a refused one is the system's decision.
-        with contextlib.suppress(PermissionError):
-            os.setxattr(path, name, os.getxattr(like.path, name))
-    os.chown(path, like.owner, like.group)
-    # After chown, which takes the set-id bits away.
-    path.chmod(like.mode)
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as stream:  # noqa: PTH123 (it opens a descriptor, not a path)
-        stream.write(text.encode("utf-8", "surrogateescape"))
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _as_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .durable_files import sync_directory, write_all, write_new
 from .errors import MigrationError
 
 State = Literal["begun", "done", "failed", "taken_back"]
@@ -87,15 +88,6 @@ class Record:
         return json.dumps(content, ensure_ascii=False, separators=(", ", ": ")).encode() + b"\n"
 
 
-def sync_directory(path: Path) -> None:
-    """Flush a directory's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_whole(path: Path, content: str, *, durable: bool = True) -> None:
     """Write a file of mode 0600 so that a reader sees the old content or the new, never a part.
 
@@ -105,12 +97,8 @@ def write_whole(path: Path, content: str, *, durable: bool = True) -> None:
     # One name per process: what a killed one left is overwritten or does no harm.
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(descriptor)
+        partial.unlink(missing_ok=True)
+        write_new(partial, content.encode(), durable=durable)
         partial.rename(path)
         if durable:
             sync_directory(path.parent)
@@ -133,7 +121,7 @@ def append_record(path: Path, record: Record) -> None:
         try:
             end = _end_of_records(descriptor)
             os.ftruncate(descriptor, end)
-            _write_all(descriptor, record.line(), end)
+            _write_line(descriptor, record.line(), end)
         finally:
             os.close(descriptor)
         if is_new:
@@ -150,11 +138,10 @@ def _end_of_records(descriptor: int) -> int:
     return os.pread(descriptor, size, 0).rfind(b"\n") + 1
 
 
-def _write_all(descriptor: int, line: bytes, end: int) -> None:
+def _write_line(descriptor: int, line: bytes, end: int) -> None:
     try:
-        written = 0
-        while written < len(line):
-            written += os.pwrite(descriptor, line[written:], end + written)
+        os.lseek(descriptor, end, os.SEEK_SET)
+        write_all(descriptor, line)
         os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, end)

@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from .durable_files import sync_directory
 from .errors import MigrationError
-from .journal import Moment, Record, State, StepStanding, append_record, read_records, standings, sync_directory
+from .journal import Moment, Record, State, StepStanding, append_record, read_records, standings
 from .steps import APPLICATION_BEFORE, Application, Step, first_change, step_of, steps_of
 
 JOURNAL, PROGRESS, REPORT, BACKUP = "journal.jsonl", "progress.json", "report.json", "source.sqlite"

@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .durable_files import sync_directory
 from .errors import MigrationError
-from .journal import Moment, sync_directory, write_whole
+from .journal import Moment, write_whole
 from .left_over import lock_holders
 
 LOCK, GATE, LEASE = "lock", "opening", "lease.json"

@@ -186,7 +186,7 @@ def _removed_on_failure(part: Path) -> Iterator[None]:
     """Leave no half backup behind: it holds everybody's data."""
     try:
         yield
-    except (MigrationError, OSError):
+    except BaseException:
         part.unlink(missing_ok=True)
         raise
 

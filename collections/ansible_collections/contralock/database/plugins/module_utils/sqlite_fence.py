@@ -22,16 +22,13 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from .durable_files import exchange, group_name, move, owner_name, refused_politely, sha256_of, sync_directory
 from .errors import MigrationError
+from .fence_directory import README, Kind, kind_of, make_fence, put_in_place, remove_fence
 from .file_holders import assert_no_holders, find_holders
 from .source_file import SIDE_FILES, explained
 
-Kind = Literal["absent", "file", "fence", "other"]
-
-README = "README"
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 #: How long a process that is just ending may hold the file, and SQLite may wait for its lock, in seconds.
 PATIENCE_SECONDS = 5.0
@@ -91,7 +88,13 @@ class Fence:
     journal_mode: str | None = None
 
 
-def raise_fence(path: Path, run_id: str, patience: float = PATIENCE_SECONDS, watch: float = WATCH_SECONDS) -> Fence:
+def raise_fence(
+    path: Path,
+    run_id: str,
+    patience: float = PATIENCE_SECONDS,
+    watch: float = WATCH_SECONDS,
+    expected_sha256: str = "",
+) -> Fence:
     """Move the file of a stopped application aside, and put a directory in its place.
 
     Args:
@@ -99,13 +102,15 @@ def raise_fence(path: Path, run_id: str, patience: float = PATIENCE_SECONDS, wat
         run_id: Becomes part of the name that the file is moved to: ``<name>.before-<run id>``.
         patience: Seconds in which a process that is just ending may go away.
         watch: Seconds for which the locked file has to stand still.
+        expected_sha256: The checksum that was noted when the fence was raised by a run that goes on; the file behind it
+            has to have it still. Empty when it was never noted.
 
     Returns:
         The facts, with the checksum. Doing it again finds it done.
 
     Raises:
-        MigrationError: Somebody has the file open or writes it; it has another name; it cannot be opened or moved; or
-            the two names hold something else. The file is then where it was.
+        MigrationError: Somebody has the file open or writes it; it has another name; it cannot be opened or moved; the
+            two names hold something else; or it was changed behind the fence. The file is then where it was.
     """
     path, moved = names(path, run_id)
     action = _action(_RAISING, path, moved)
@@ -121,6 +126,8 @@ def raise_fence(path: Path, run_id: str, patience: float = PATIENCE_SECONDS, wat
         _remove_side_files(path)
         sync_directory(path.parent)
         sha256 = sha256_of(moved)
+        if action != "raise":
+            _assert_unchanged(moved, sha256, expected_sha256)
     facts = _facts(path, moved, changed=action != "nothing", raised=True)
     return replace(facts, sha256=sha256, journal_mode=journal_mode)
 
@@ -196,57 +203,6 @@ def found_names(path: Path) -> tuple[Path, Path]:
 
 def _moved_aside(path: Path) -> list[Path]:
     return [other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.before-")]
-
-
-def kind_of(path: Path) -> Kind:
-    """Tell what stands under a name; a fence is a directory with nothing but its README in it."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return "absent"
-    if stat.S_ISREG(mode):
-        return "file"
-    if stat.S_ISDIR(mode) and {entry.name for entry in path.iterdir()} <= {README}:
-        return "fence"
-    return "other"
-
-
-def make_fence(directory: Path, moved: Path, path: Path | None = None) -> None:
-    """Make the directory with its README, or complete one that was left half made.
-
-    Args:
-        directory: Where it is made.
-        moved: Where the file is going to be.
-        path: The file's own name, when the fence is not made there.
-    """
-    directory.mkdir(mode=0o755, exist_ok=True)
-    (directory / README).write_text(
-        # found_names() looks for the name in a line of its own.
-        f"The SQLite file {path or directory} is being moved to PostgreSQL. It lies in\n{moved}\n"
-        "This directory keeps a forgotten process from making a new, empty database under the file's name.\n"
-        "Leave both to the migration: its cut-over goes on, and its way back puts the file back.\n",
-        encoding="utf-8",
-    )
-
-
-def remove_fence(directory: Path) -> None:
-    """Remove the directory, as far as it is there."""
-    if kind_of(directory) == "fence":
-        (directory / README).unlink(missing_ok=True)
-        directory.rmdir()
-
-
-def put_in_place(file: Path, fence: Path) -> None:
-    """Give a file the name that a fence has, and remove the fence.
-
-    Where the filesystem can swap names nobody ever sees the name free.
-    """
-    if exchange(file, fence):
-        sync_directory(fence.parent)
-        remove_fence(file)
-    else:
-        remove_fence(fence)
-        move(file, fence)
 
 
 def _action(table: Mapping[tuple[Kind, Kind], str], path: Path, moved: Path) -> str:

@@ -7,21 +7,20 @@ another state of the file would be played into it.
 
 from __future__ import annotations
 
-import contextlib
 import grp
-import os
 import pwd
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .durable_files import assert_room, copy_synced, move, refused_politely, sha256_of, sync_directory
+from .durable_files import assert_room, copy_synced, dress, move, refused_politely, sha256_of, sync_directory
 from .errors import MigrationError
+from .fence_directory import kind_of, put_in_place, remove_fence
 from .file_holders import assert_no_holders
 from .source_file import SIDE_FILES, Progress
 from .sqlite_backup import assert_checksum, find_backup
-from .sqlite_fence import found_names, kind_of, put_in_place, remove_fence
+from .sqlite_fence import found_names
 
 
 @dataclass(frozen=True)
@@ -187,11 +186,19 @@ def _ownership(given: Ownership, original: Path) -> Ownership:
 
 def _write_part(wanted: Restoration, part: Path, progress: Progress | None) -> None:
     """Make the copy, with everything that the file had but its name."""
+    ownership = wanted.ownership
+    owner = _number("account", ownership.owner, lambda name: pwd.getpwnam(name).pw_uid)
+    group = _number("group", ownership.group, lambda name: grp.getgrnam(name).gr_gid)
+    like = wanted.original if wanted.original and kind_of(wanted.original) == "file" else None
+
+    def finish(descriptor: int) -> None:
+        dress(descriptor, owner, group, int(ownership.mode, 8), like)
+
     try:
+        copied = copy_synced(wanted.backup, part, "restore", progress, finish)
         # The backup may have been changed between the look at it and now.
-        assert_checksum(wanted.backup, copy_synced(wanted.backup, part, "restore", progress), wanted.sha256)
-        _dress(part, wanted.ownership, wanted.original)
-    except (MigrationError, OSError):
+        assert_checksum(wanted.backup, copied, wanted.sha256)
+    except BaseException:
         part.unlink(missing_ok=True)
         raise
 
@@ -200,21 +207,6 @@ def _remove_side_files(path: Path) -> None:
     for ending in SIDE_FILES:
         path.with_name(path.name + ending).unlink(missing_ok=True)
     sync_directory(path.parent)
-
-
-def _dress(part: Path, ownership: Ownership, original: Path | None) -> None:
-    """Give the copy what the file had, before it gets its name."""
-    owner = _number("account", ownership.owner, lambda name: pwd.getpwnam(name).pw_uid)
-    group = _number("group", ownership.group, lambda name: grp.getgrnam(name).gr_gid)
-    os.chown(part, owner, group)
-    if original is not None and kind_of(original) == "file":
-        for name in os.listxattr(original):
-            # Some belong to the filesystem and cannot be set; what access depends on can.
-            with contextlib.suppress(OSError):
-                os.setxattr(part, name, os.getxattr(original, name))
-    part.chmod(int(ownership.mode, 8))
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _number(what: str, name: str, look_up: Callable[[str], int]) -> int:

@@ -27,7 +27,9 @@ options:
     type: dict
     default: {}
   secrets:
-    description: Key and value of secrets. They stand in no output and no diff.
+    description:
+      - Key and value of secrets. They stand in no output and no diff.
+      - They are refused for a file whose mode lets everybody on the host read or write it.
     type: dict
     default: {}
   read:
@@ -91,6 +93,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import run_module
 from ansible_collections.contralock.database.plugins.module_utils.env_file import (
+    assert_private,
     is_secret_name,
     plan_change,
     read_env_file,
@@ -112,6 +115,8 @@ def set_variables(module: AnsibleModule) -> Mapping[str, object]:
     refuse_secrets("values", "Give it under secrets", given)
     refuse_secrets("read", "Read it where it is needed", read)
     file = read_env_file(Path(module.params["path"]))
+    if hidden:
+        assert_private(file)
     values = {key: as_text(key, value) for key, value in {**given, **hidden}.items()}
     change = plan_change(file, values, hidden)
     if change.keys and not module.check_mode:

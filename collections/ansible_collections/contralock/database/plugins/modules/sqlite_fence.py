@@ -37,7 +37,9 @@ options:
     choices: [present, absent]
     default: present
   expected_sha256:
-    description: With O(state=absent), the checksum noted when the fence was raised; only such a file is put back.
+    description:
+      - The checksum noted when the fence was raised. With O(state=absent) only such a file is put back.
+      - With O(state=present) it is for a run that goes on; the file behind a fence that stands has to have it still.
     type: str
     default: ""
   patience:
@@ -162,7 +164,7 @@ def set_fence(module: AnsibleModule) -> Mapping[str, object]:
     if module.check_mode:
         fence = predict_fence(path, run_id, raised)
     elif raised:
-        fence = raise_fence(path, run_id, options["patience"], options["watch"])
+        fence = raise_fence(path, run_id, options["patience"], options["watch"], options["expected_sha256"])
     else:
         fence = lower_fence(path, run_id, options["expected_sha256"])
     facts = {**asdict(fence), "path": str(fence.path), "moved_to": str(fence.moved_to)}
