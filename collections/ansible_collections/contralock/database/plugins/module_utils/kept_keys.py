@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from .durable_files import refused_politely
 
 #: What all keys together may take in memory before the largest tables' go to the disk.
-KEPT_BYTES = 192 << 20
+KEPT_BYTES = 64 << 20
 PARTITION_BITS = 6
 PARTITIONS = 1 << PARTITION_BITS
 #: The column that numbers the rows of a table of keys; a NUL is in no column's name.
