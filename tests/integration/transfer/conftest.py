@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -105,11 +106,21 @@ def rows_file(server: Server, sample: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def order(sample: Path, target: Target, owner: Connection, scratch: Path, tmp_path: Path) -> Transfer:
-    """The sample into the target by the profile's plan; the source is a copy, to plant faults in."""
-    copy = tmp_path / "source.sqlite"
-    shutil.copy(sample, copy)
-    return planned(owner, copy, target, scratch, tmp_path / "target_before.json")
+def engine() -> str:
+    """What loads, unless a test says otherwise (``both_engines``)."""
+    return "pgloader"
+
+
+@pytest.fixture
+def copied(sample: Path, tmp_path: Path) -> Path:
+    """The sample once more, to plant faults in."""
+    return Path(shutil.copy(sample, tmp_path / "source.sqlite"))
+
+
+@pytest.fixture
+def order(copied: Path, target: Target, owner: Connection, scratch: Path, engine: str) -> Transfer:
+    """The sample into the target by the profile's plan."""
+    return replace(planned(owner, copied, target, scratch, copied.with_name("target_before.json")), engine=engine)
 
 
 def planned(owner: Connection, source: Path, target: Target, scratch: Path, record: Path) -> Transfer:
@@ -135,5 +146,5 @@ def loads_and_then(
 
 @pytest.fixture
 def quick_pgloader(loads_and_then: Callable[[str], None]) -> None:
-    """A pgloader that loads exactly the sample, and fast."""
+    """A pgloader that loads exactly the sample, and fast; the other engine is fast by itself."""
     loads_and_then("SELECT")

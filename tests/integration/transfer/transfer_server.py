@@ -24,6 +24,8 @@ APPLICATION = "contralock_app"
 SECRET = "s3cret: P@55\\word/#'\"$%"
 ROWS = 300
 PGLOADER = shutil.which("pgloader")
+#: For what holds whatever loads.
+both_engines = pytest.mark.parametrize("engine", ["pgloader", "arrow"])
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 
 

@@ -31,8 +31,9 @@ FEWEST_LETTERS = 7
 #: Calls -> which argument is a message, or a part of one that an operator would look for.
 CALLS = {
     "MigrationError": 0,
+    "UnsoundError": 0,
     "Reason": 0,
-    "_failure": 0,
+    "load_failure": 0,
     "fail_json": 0,
     "AnsibleFilterError": 0,
     "refused_politely": 0,
@@ -49,6 +50,7 @@ TABLES: dict[tuple[str, str], int | None] = {
     ("schema_files.py", "_TEXT_FAULTS"): 1,
     ("plan_problems.py", "Problem"): 0,
     ("service_health.py", "_ask"): None,
+    ("assessment_report.py", "_heading"): None,
     ("followed_module.py", "_follow"): None,
 }
 

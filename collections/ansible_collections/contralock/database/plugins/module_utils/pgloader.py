@@ -20,6 +20,7 @@ from pathlib import Path
 
 from .child_process import child_process, write_private
 from .errors import MigrationError
+from .load_faults import is_database_error, load_failure, without_values
 from .stunnel import PLAIN_PATH, Endpoint, Tunnel
 
 PROGRAM = "pgloader"
@@ -47,28 +48,7 @@ _HARMLESS_WARNINGS = (
     re.compile(r"PostgreSQL warning: constraint .* does not exist, skipping"),
 )
 _ALARMS = ("KABOOM", "Heap exhausted", "unhandled", "debugger invoked", "fatal error", "failed to execute")
-_DATABASE_ERROR = re.compile(r"Database error (?P<code>[0-9A-Z]{5}): (?P<text>.*)")
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?([0-9.]+)s")
-SHOWN_FAULTS = 5
-SHOWN_CHARACTERS = 240
-
-#: Part of a fault -> what the operator does about it; the first that matches counts. The codes' classes: PostgreSQL
-#: manual, appendix A.
-MENDS: tuple[tuple[str, str], ...] = (
-    ("Heap exhausted", "Shorten the largest values of the source: pgloader has a heap of 1 GB, whatever the host has"),
-    ("failed to execute", "Run the role migration_toolkit on this host"),
-    ("error 23514", "Mend the rows in the source that break the target's CHECK constraint, or the constraint"),
-    ("error 23", "Mend the rows in the source that break the target's constraint"),
-    ("error 22", "Mend the values in the source that do not fit, or give the profile a rule for them"),
-    ("error 53100", "Give the server room on its disk and run again"),
-    ("error 53300", "End idle sessions, or raise the limit of the role, the database or the server"),
-    ("error 53", "Give the server room (disk, memory, connections) and run again"),
-    ("error 42501", "Let the target's role own the tables; run prepare.yml"),
-    ("error 28", "Check the password that libpq reads; pgloader was given the same"),
-    ("error 57", "Run again when the server is up and nobody cancels the load"),
-    ("onnect", "See that the server is up and reachable, and run again"),
-)
-GENERAL_MEND = "Run again; when it fails again, keep the message and rehearse with a part of the rows"
 
 
 @dataclass(frozen=True)
@@ -209,13 +189,13 @@ def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[
     lines = [*_lines(output), *_lines(log)]
     faults = list(dict.fromkeys(find_faults(lines)))
     if trouble:
-        raise _failure(f"pgloader was ended: {trouble}", faults, "Raise the limit" if "limit" in trouble else "")
+        raise load_failure(f"pgloader was ended: {trouble}", faults, "Raise the limit" if "limit" in trouble else "")
     if process.returncode:
-        raise _failure(f"pgloader failed with exit code {process.returncode}", faults)
+        raise load_failure(f"pgloader failed with exit code {process.returncode}", faults)
     if faults:
-        raise _failure("pgloader reported faults, and exit code 0", faults)
+        raise load_failure("pgloader reported faults, and exit code 0", faults)
     if found := sorted(path.name for path in rejects.rglob("*") if path.is_file() and path.stat().st_size):
-        raise _failure(f"pgloader set rows aside ({', '.join(found)})", faults)
+        raise load_failure(f"pgloader set rows aside ({', '.join(found)})", faults)
     return read_summary(summary, load.tables)
 
 
@@ -275,29 +255,9 @@ def find_faults(lines: Iterable[str]) -> Iterator[str]:
                 told["level"] == "WARNING" and any(known.match(told["text"]) for known in _HARMLESS_WARNINGS)
             )
             if not harmless:
-                yield _without_values(f"{told['level']} {told['text']}")
-        elif any(alarm in line for alarm in _ALARMS) or _DATABASE_ERROR.search(line):
-            yield _without_values(line.strip())
-
-
-def _without_values(text: str) -> str:
-    if error := _DATABASE_ERROR.search(text):
-        message = error["text"]
-        if error["code"].startswith("22"):
-            message = re.split(r":|\"", message, maxsplit=1)[0].strip()
-        text = f"Database error {error['code']}: {message}"
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
-
-
-def _failure(fact: str, faults: Sequence[str], mend: str = "") -> MigrationError:
-    shown = "; ".join(faults[:SHOWN_FAULTS])
-    more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
-    known = (words for fragment, words in MENDS if fragment in shown)
-    return MigrationError(
-        f"{fact}: {shown}{more}" if shown else fact,
-        mend or next(known, GENERAL_MEND),
-        {"faults": list(faults[:20])},
-    )
+                yield without_values(f"{told['level']} {told['text']}")
+        elif any(alarm in line for alarm in _ALARMS) or is_database_error(line):
+            yield without_values(line.strip())
 
 
 def read_summary(file: Path, tables: Sequence[str]) -> dict[str, float]:

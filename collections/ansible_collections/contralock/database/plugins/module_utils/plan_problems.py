@@ -50,8 +50,8 @@ class Problem(Enum):
         "give them another type in the schema, or leave the source's columns behind with a reason",
     )
     SEQUENCE = (
-        "columns that take their values from a sequence, which no load sets to its next value yet",
-        "declare them without IDENTITY, serial and nextval() for the move",
+        "columns whose DEFAULT computes something from a sequence, so that nobody can say where that has to stand",
+        "declare them as IDENTITY or serial, or without that DEFAULT for the move",
     )
     KEY_NOT_UUID = (
         "keys of the target that are no uuid, where the mapping says key.type: uuid",

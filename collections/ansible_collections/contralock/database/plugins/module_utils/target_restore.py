@@ -19,6 +19,7 @@ from psycopg import sql
 
 from .catalog import SPELLING, Catalog, Column, Constraint, EnumType, Index, OtherObject, Table, difference, snapshot
 from .connection import Connection, connect, set_locally
+from .deferred_objects import FOREIGN_KEY, added, built, dropped, dropped_index, key_added, written
 from .errors import MigrationError
 from .journal import write_whole
 from .stunnel import endpoint_of
@@ -36,8 +37,6 @@ _KINDS: Mapping[str, type[Any]] = {
     "enums": EnumType,
     "others": OtherObject,
 }
-#: Foreign keys rest on the other constraints: they go first and come last.
-_FOREIGN_KEY = "foreign key"
 # Only who may write can lose rows: a monitoring role that is always there is no reason to refuse.
 _OTHER_SESSIONS = """
 SELECT DISTINCT a.usename::text
@@ -265,32 +264,25 @@ def _repairs(before: Catalog, now: Catalog) -> Iterator[sql.Composed]:
         return wanted.get(each.object) != found[each.object]
 
     for constraint in _foreign_keys_first(each for each in now.constraints if unwanted(each)):
-        name, table = sql.Identifier(constraint.name), sql.Identifier(constraint.schema, constraint.table)
-        yield sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(table, name)
+        yield dropped(constraint)
     for index in now.indexes:
-        if unwanted(index) and not _of_constraint(index, now):
-            yield sql.SQL("DROP INDEX {}").format(sql.Identifier(index.schema, index.name))
+        # An index without its constraint goes too: a load was killed between the two.
+        if not _of_constraint(index, now) and (unwanted(index) or _of_constraint(index, before)):
+            yield dropped_index(index)
     yield from _column_repairs(before, now)
     missing = [each for each in before.constraints if gone(each)]
-    yield from (_add(each) for each in missing if each.kind != _FOREIGN_KEY)
+    for constraint in missing:
+        if constraint.kind != FOREIGN_KEY:
+            yield from key_added(constraint, before)
     for index in before.indexes:
         if gone(index) and not _of_constraint(index, before):
-            yield _written(index.text)
-    yield from (_add(each) for each in missing if each.kind == _FOREIGN_KEY)
-
-
-def _add(constraint: Constraint) -> sql.Composed:
-    name, table = sql.Identifier(constraint.name), sql.Identifier(constraint.schema, constraint.table)
-    return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(table, name, _written(constraint.text))
-
-
-def _written(text: str) -> sql.Composed:
-    """Take a text as SQL that PostgreSQL itself has written."""
-    return sql.Composed([sql.SQL(text)])
+            yield built(index)
+    yield from (added(each) for each in missing if each.kind == FOREIGN_KEY)
 
 
 def _foreign_keys_first(constraints: Iterator[Constraint]) -> Sequence[Constraint]:
-    return sorted(constraints, key=lambda each: each.kind != _FOREIGN_KEY)
+    """Put foreign keys first: they rest on the others."""
+    return sorted(constraints, key=lambda each: each.kind != FOREIGN_KEY)
 
 
 def _of_constraint(index: Index, catalog: Catalog) -> bool:
@@ -313,4 +305,4 @@ def _column_repairs(before: Catalog, now: Catalog) -> Iterator[sql.Composed]:
             yield alter.format(table, name, sql.SQL("SET NOT NULL" if column.not_null else "DROP NOT NULL"))
         if found.default != column.default:
             text = "DROP DEFAULT" if column.default is None else f"SET DEFAULT {column.default}"
-            yield alter.format(table, name, _written(text))
+            yield alter.format(table, name, written(text))

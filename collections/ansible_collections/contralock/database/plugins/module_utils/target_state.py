@@ -117,7 +117,7 @@ def assert_emptiable(connection: Connection, schema: str, tables: Sequence[str])
 
 
 def empty_tables(connection: Connection, schema: str, tables: Sequence[str]) -> None:
-    """Take all rows out of the tables, in the open transaction or in one of its own.
+    """Take all rows out of the tables, in the open transaction or in one of its own; their sequences begin anew.
 
     Raises:
         MigrationError: Another session holds a table, or a table that is not named refers to one that is.
@@ -126,7 +126,7 @@ def empty_tables(connection: Connection, schema: str, tables: Sequence[str]) -> 
     try:
         with connection.transaction():
             set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"})
-            connection.execute(sql.SQL("TRUNCATE {}").format(names))
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
     except psycopg.errors.LockNotAvailable:
         raise MigrationError(
             f"the tables of {connection.info.dbname!r} cannot be emptied: another session has used one of them for"

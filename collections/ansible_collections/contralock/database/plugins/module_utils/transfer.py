@@ -1,8 +1,9 @@
 """Loads everything that the plan names into the target, or leaves the target empty and whole.
 
 The order of things: nothing but the plan's tables may be concerned, and they are empty (or hold what this run loaded);
-what stands there is recorded; the source is examined while its prepared copy is written; an engine loads the copy; rows
-are counted and the catalog compared. Whatever fails after the record was written takes everything back.
+an engine prepares what it can without touching the target; what stands there is recorded; the engine loads; rows are
+counted and the catalog compared, sequences are set and tried. Whatever fails after the record was written takes
+everything back.
 """
 
 from __future__ import annotations
@@ -13,119 +14,51 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from .arrow_engine import ARROW
 from .catalog import difference, snapshot
 from .connection import Connection, connect
-from .durable_files import assert_room
 from .errors import MigrationError
-from .findings import RuleCount
-from .pgloader import LARGEST_ROW_BYTES, TESTED_VERSIONS, Load, assert_speakable, assert_version, run_pgloader
-from .plan import Plan
-from .prepared_copy import Prepared, prepare_copy
+from .pgloader_engine import PGLOADER
+from .sequence_values import prove_sequences, set_sequences
 from .source_file import open_source
-from .stunnel import assert_short, endpoint_of, local_socket
-from .target_restore import Restored, TargetRecord, clear_earlier, database_oid, restore_target
+from .target_restore import TargetRecord, clear_earlier, database_oid, restore_target
 from .target_state import assert_emptiable, empty_tables, row_counts, target_fingerprint
+from .transfer_order import (
+    APPLICATION_NAME,
+    DIRECTORY,
+    TIME_LIMIT_SECONDS,
+    WORKERS,
+    Engine,
+    Outcome,
+    Progress,
+    TableReport,
+    Transfer,
+    TransferReport,
+)
 
-APPLICATION_NAME = "contralock data_transfer"
-#: The load's own sessions; PostgreSQL cuts an application_name after 63 bytes.
-LOAD_NAME = "contralock load {}"
-#: What the directory of a load begins with.
-DIRECTORY = "load-"
-ENGINES = ("pgloader",)
-TIME_LIMIT_SECONDS = 4 * 3600.0
-#: Of the prepared copy to the source: whole numbers and times become text, indexes and free pages stay behind.
-ROOM_FACTOR = 1.5
+__all__ = [
+    "APPLICATION_NAME",
+    "ENGINES",
+    "TIME_LIMIT_SECONDS",
+    "WORKERS",
+    "Progress",
+    "TableReport",
+    "Transfer",
+    "TransferReport",
+    "assert_possible",
+    "assert_ready",
+    "remove_left_over",
+    "transfer",
+]
 
-#: Called with ``table``, ``rows``, ``of_rows``, ``seconds_left`` and ``line``.
-Progress = Callable[[Mapping[str, Any]], None]
-
-# Rows that are still on their way are in no table's statistics yet.
-_ROWS_SO_FAR = """
-SELECT coalesce((SELECT sum(n_tup_ins) FROM pg_stat_user_tables
-                  WHERE schemaname = %(schema)s AND relname = ANY (%(tables)s)), 0)
-     + coalesce((SELECT sum(tuples_processed) FROM pg_stat_progress_copy WHERE datname = current_database()), 0)"""
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """What is to be transferred.
-
-    Attributes:
-        source: The SQLite file; nobody writes to it.
-        target: libpq connection string of the database's owner, without a password.
-        plan: What goes where; its catalog is what the target has to be, before and after.
-        scratch: Directory that gets a private one for the load's files, which is removed afterwards. Its path is short
-            and plain.
-        record: File that keeps what stood in the target; it stays, for ``restore_target``.
-        label: Distinguishes the load's sessions on the server; letters, digits, ``_`` and ``-``.
-        discard_rows: Whether rows in the target may go, whoever loaded or changed them.
-        time_limit: Seconds that the engine may take.
-        engine: ``pgloader``.
-        accepted_versions: Of the engine.
-    """
-
-    source: Path
-    target: str
-    plan: Plan
-    scratch: Path
-    record: Path
-    label: str
-    discard_rows: bool = False
-    time_limit: float = TIME_LIMIT_SECONDS
-    engine: str = "pgloader"
-    accepted_versions: tuple[str, ...] = TESTED_VERSIONS
-
-    @property
-    def directory(self) -> Path:
-        """Where this load's files lie, as long as it lasts."""
-        return self.scratch / f"{DIRECTORY}{self.label}"
-
-    def record_of(self, database: int) -> TargetRecord:
-        """Return the record of a load that is about to begin."""
-        name = LOAD_NAME.format(self.label)
-        return TargetRecord(database, self.label, tuple(self.tables), name, self.plan.catalog)
-
-    @property
-    def tables(self) -> list[str]:
-        """The target's tables."""
-        return [table.target for table in self.plan.tables]
-
-
-@dataclass(frozen=True)
-class TableReport:
-    """One table: rows, bytes of its values as text, seconds to prepare and to load (None: the engine did not say)."""
-
-    rows: int
-    bytes: int
-    prepare_seconds: float
-    load_seconds: float | None
-
-
-@dataclass(frozen=True)
-class TransferReport:
-    """What was loaded, counted and found whole."""
-
-    tables: Mapping[str, TableReport]
-    rule_counts: tuple[RuleCount, ...]
-    engine: str
-    engine_version: str
-    prepare_seconds: float
-    load_seconds: float
-    analyze_seconds: float
-    restored_before: Restored | None = field(default=None)
-
-    @property
-    def rows(self) -> int:
-        """All rows."""
-        return sum(table.rows for table in self.tables.values())
+ENGINES: Mapping[str, Engine] = {"pgloader": PGLOADER, "arrow": ARROW}
 
 
 def transfer(order: Transfer, progress: Progress | None = None) -> TransferReport:
@@ -146,35 +79,30 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
     restored = clear_earlier(order.target, order.record, discard=order.discard_rows)
     say = progress or (lambda _: None)
     with _server_errors_told(), _private_directory(order.directory):
-        assert_room(
-            order.scratch, int(order.source.stat().st_size * ROOM_FACTOR), f"the prepared copy of {order.source}"
-        )
         with connect(order.target, APPLICATION_NAME) as connection:
             assert_ready(connection, order)
             if order.discard_rows:
                 empty_tables(connection, order.plan.schema, order.tables)
             database = database_oid(connection)
-        prepared = _prepare(order, say)
-        prepared.assert_rows_up_to(LARGEST_ROW_BYTES, order.engine)
+        load = ENGINES[order.engine].prepare(order, say)
         record = order.record_of(database)
         record.write(order.record)
         try:
-            load_seconds, seconds, analyze_seconds = _load(order, record, prepared, say)
+            outcome = load(record, say)
+            verified = _verify(order, record, outcome, say)
         except BaseException as error:
             _take_back(order, record, error)
             raise
-    tables = {
-        name: TableReport(each.rows, each.bytes, round(each.seconds, 3), seconds.get(name))
-        for name, each in prepared.tables.items()
-    }
     return TransferReport(
-        tables=tables,
-        rule_counts=prepared.rule_counts,
+        tables=outcome.tables,
+        rule_counts=outcome.rule_counts,
         engine=order.engine,
         engine_version=version,
-        prepare_seconds=round(prepared.seconds, 3),
-        load_seconds=round(load_seconds, 3),
-        analyze_seconds=round(analyze_seconds, 3),
+        prepare_seconds=round(outcome.prepare_seconds, 3),
+        load_seconds=round(outcome.load_seconds, 3),
+        analyze_seconds=round(verified.analyze_seconds, 3),
+        verify_seconds=round(verified.seconds, 3),
+        sequences=verified.sequences,
         restored_before=restored,
     )
 
@@ -189,8 +117,7 @@ def assert_possible(order: Transfer) -> str:
         raise MigrationError(f"there is no engine {order.engine!r}", f"Choose one of {', '.join(ENGINES)}")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,46}", order.label):
         raise MigrationError(f"{order.label!r} is no label for a load", "Use up to 46 letters, digits, _ and -")
-    assert_short(order.directory / ".s.PGSQL.5432")
-    return assert_version(order.accepted_versions)
+    return ENGINES[order.engine].version(order)
 
 
 def remove_left_over(scratch: Path) -> None:
@@ -262,9 +189,7 @@ def assert_ready(connection: Connection, order: Transfer) -> None:
             it, or the engine cannot spell its names.
     """
     plan = order.plan
-    endpoint = endpoint_of(connection)
-    names = [plan.schema, *order.tables, *(column.target.name for table in plan.tables for column in table.columns)]
-    assert_speakable(endpoint, names)
+    ENGINES[order.engine].assert_ready(connection, order)
     if changed := difference(plan.catalog.description, snapshot(connection, plan.schema).description):
         raise MigrationError(
             f"the target's schema has changed since the plan was made: {'; '.join(changed[:5])}",
@@ -282,64 +207,46 @@ def assert_ready(connection: Connection, order: Transfer) -> None:
         )
 
 
-def _prepare(order: Transfer, say: Progress) -> Prepared:
+@dataclass(frozen=True)
+class _Verified:
+    """What was found right: the sequences' values, the seconds that it took, and those of ANALYZE."""
+
+    sequences: Mapping[str, int | None]
+    seconds: float
+    analyze_seconds: float
+
+
+def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progress) -> _Verified:
+    """Prove that rows, schema and sequences are what they have to be, and write down what stands there now."""
     begun = time.monotonic()
-
-    def counted(table: str, done: int, total: int) -> None:
-        left = (time.monotonic() - begun) / max(done, 1) * (total - done)
-        line = f"prepare: {table}, {done:,} of {total:,} rows"
-        say({"table": table, "rows": done, "of_rows": total, "seconds_left": round(left), "line": line})
-
-    with contextlib.closing(open_source(order.source)) as source:
-        return prepare_copy(source, order.plan, order.directory / "prepared.sqlite", counted)
-
-
-def _load(
-    order: Transfer, record: TargetRecord, prepared: Prepared, say: Progress
-) -> tuple[float, Mapping[str, float], float]:
-    """Run the engine, then prove that rows and schema are what they have to be.
-
-    Returns:
-        Seconds of the engine, its seconds per table, seconds of ANALYZE.
-    """
-    begun = time.monotonic()
-    load = Load(
-        prepared=prepared.path,
-        tables=order.tables,
-        schema=order.plan.schema,
-        application_name=record.application_name,
-        largest_row_bytes=prepared.largest_row_bytes,
-        time_limit=order.time_limit,
-        directory=order.directory,
-    )
-    with connect(order.target, APPLICATION_NAME) as connection:
-        watcher = _Watcher(connection, order, sum(prepared.rows.values()), say)
-        endpoint = endpoint_of(connection)
-        with local_socket(endpoint, order.directory) as tunnel:
-            seconds = run_pgloader(load, endpoint, tunnel, watcher.look)
-    load_seconds = time.monotonic() - begun
     # A new connection: the load may have lasted longer than a firewall lets an idle one live.
     with connect(order.target, APPLICATION_NAME) as connection:
+        connection.execute("SET statement_timeout = 0")
         say({"line": "load: counting rows, comparing the catalog"})
-        _assert_loaded(connection, order, prepared)
-        begun = time.monotonic()
+        _assert_loaded(connection, order, outcome)
+        say({"line": "load: sequences"})
+        with contextlib.closing(open_source(order.source)) as source:
+            sequences = set_sequences(connection, order.plan, source)
+        prove_sequences(connection, order.plan, sequences)
+        analyzing = time.monotonic()
         say({"line": "load: ANALYZE"})
         names = sql.SQL(", ").join(sql.Identifier(order.plan.schema, table) for table in order.tables)
-        connection.execute("SET statement_timeout = 0")
         connection.execute(sql.SQL("ANALYZE {}").format(names))
-        analyze_seconds = time.monotonic() - begun
+        analyze_seconds = time.monotonic() - analyzing
         record.loaded(target_fingerprint(connection, order.plan.schema, order.tables)).write(order.record)
-    return load_seconds, seconds, analyze_seconds
+    values = {each.name: each.value for each in sequences}
+    return _Verified(values, time.monotonic() - begun - analyze_seconds, analyze_seconds)
 
 
-def _assert_loaded(connection: Connection, order: Transfer, prepared: Prepared) -> None:
+def _assert_loaded(connection: Connection, order: Transfer, outcome: Outcome) -> None:
+    expected = {name: table.rows for name, table in outcome.tables.items()}
     counts = row_counts(connection, order.plan.schema, order.tables)
-    if wrong := [table for table in order.tables if counts[table] != prepared.rows[table]]:
-        shown = ", ".join(f"{table} {counts[table]:,} of {prepared.rows[table]:,}" for table in wrong[:5])
+    if wrong := [table for table in order.tables if counts[table] != expected[table]]:
+        shown = ", ".join(f"{table} {counts[table]:,} of {expected[table]:,}" for table in wrong[:5])
         raise MigrationError(
             f"{order.engine} ended without a fault, and rows are missing: {shown}",
             "Run again; when it happens again, report it with the engine's version",
-            {"loaded": counts, "expected": dict(prepared.rows)},
+            {"loaded": counts, "expected": expected},
         )
     found = snapshot(connection, order.plan.schema).description
     if changed := difference(order.plan.catalog.description, found):
@@ -360,31 +267,3 @@ def _take_back(order: Transfer, record: TargetRecord, error: BaseException) -> N
         raise MigrationError(
             f"{fact}. The target is not empty and whole: {second.fact}", second.mend, details
         ) from None
-
-
-class _Watcher:
-    """Says how far the load is, by what the server knows of the tables."""
-
-    def __init__(self, connection: Connection, order: Transfer, total: int, say: Progress) -> None:
-        self._connection = connection
-        self._given = {"schema": order.plan.schema, "tables": order.tables}
-        self._total = total
-        self._say = say
-        self._begun = time.monotonic()
-        self._before = self._rows()
-        self._most = 0
-
-    def look(self) -> None:
-        """Ask and say; a server that does not answer is the load's to report."""
-        with contextlib.suppress(psycopg.Error):
-            # Rows of a batch that is written again count twice, and statistics come late: never back, never beyond.
-            self._most = min(max(self._most, self._rows() - self._before), self._total)
-        passed = time.monotonic() - self._begun
-        said: dict[str, object] = {"rows": self._most, "of_rows": self._total}
-        if 0 < self._most < self._total:
-            said["seconds_left"] = round(passed / self._most * (self._total - self._most))
-        self._say({**said, "line": f"load: {self._most:,} of {self._total:,} rows"})
-
-    def _rows(self) -> int:
-        found = self._connection.execute(_ROWS_SO_FAR, self._given).fetchone()
-        return int(str(found[0])) if found else 0

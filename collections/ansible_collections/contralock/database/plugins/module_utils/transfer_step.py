@@ -30,6 +30,7 @@ from .target_state import row_counts
 from .transfer import (
     APPLICATION_NAME,
     TIME_LIMIT_SECONDS,
+    WORKERS,
     Progress,
     Transfer,
     TransferReport,
@@ -53,8 +54,9 @@ class Request:
         scratch: Directory for the load's files.
         discard_rows: Whether rows in the target may go, whoever loaded or changed them.
         time_limit: Seconds that the engine may take.
-        engine: ``pgloader``.
-        accepted_versions: Of the engine.
+        engine: ``pgloader`` or ``arrow``.
+        accepted_versions: Of pgloader.
+        workers: Threads of the engine ``arrow``.
     """
 
     target: str
@@ -67,6 +69,7 @@ class Request:
     time_limit: float = TIME_LIMIT_SECONDS
     engine: str = "pgloader"
     accepted_versions: tuple[str, ...] = TESTED_VERSIONS
+    workers: int = WORKERS
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def check(request: Request, source: Path) -> Prediction:
                 assert_ready(connection, order)
         elif record and record.state == LOADED and not _may_discard(request, record):
             assert_untouched(connection, record)
-    return Prediction(sum(table.source.rows or 0 for table in order.plan.tables), earlier)
+    return Prediction(order.source_rows, earlier)
 
 
 def empty(request: Request, *, check_only: bool = False) -> Restored:
@@ -240,4 +243,5 @@ def _order(request: Request, source: Path, file: Path, catalog: Catalog) -> Tran
         time_limit=request.time_limit,
         engine=request.engine,
         accepted_versions=request.accepted_versions,
+        workers=request.workers,
     )

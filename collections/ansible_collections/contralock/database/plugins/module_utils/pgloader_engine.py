@@ -1,0 +1,104 @@
+"""The engine ``pgloader``: a prepared copy in PostgreSQL's words, and a subprocess that loads it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from functools import partial
+
+import psycopg
+
+from .connection import Connection, connect
+from .durable_files import assert_room
+from .pgloader import LARGEST_ROW_BYTES, Load, assert_speakable, assert_version, run_pgloader
+from .prepared_copy import Prepared, prepare_copy
+from .source_file import open_source
+from .stunnel import assert_short, endpoint_of, local_socket
+from .target_restore import TargetRecord
+from .transfer_order import APPLICATION_NAME, Engine, Loader, Outcome, Pace, Progress, TableReport, Transfer
+
+#: Of the prepared copy to the source: whole numbers and times become text, indexes and free pages stay behind.
+ROOM_FACTOR = 1.5
+
+# Rows that are still on their way are in no table's statistics yet.
+_ROWS_SO_FAR = """
+SELECT coalesce((SELECT sum(n_tup_ins) FROM pg_stat_user_tables
+                  WHERE schemaname = %(schema)s AND relname = ANY (%(tables)s)), 0)
+     + coalesce((SELECT sum(tuples_processed) FROM pg_stat_progress_copy WHERE datname = current_database()), 0)"""
+
+
+def _version(order: Transfer) -> str:
+    assert_short(order.directory / ".s.PGSQL.5432")
+    return assert_version(order.accepted_versions)
+
+
+def _assert_ready(connection: Connection, order: Transfer) -> None:
+    """Refuse names and a password that pgloader cannot spell."""
+    plan = order.plan
+    names = [plan.schema, *order.tables, *(column.target.name for table in plan.tables for column in table.columns)]
+    assert_speakable(endpoint_of(connection), names)
+
+
+def _prepare(order: Transfer, say: Progress) -> Loader:
+    """Write the prepared copy, unless something of the source does not fit."""
+    assert_room(order.scratch, int(order.source.stat().st_size * ROOM_FACTOR), f"the prepared copy of {order.source}")
+    pace = Pace(order.source_rows)
+    with contextlib.closing(open_source(order.source)) as source:
+        prepared = prepare_copy(
+            source,
+            order.plan,
+            order.directory / "prepared.sqlite",
+            lambda table, done, _: say(pace.said("prepare", done, table)),
+        )
+    prepared.assert_rows_up_to(LARGEST_ROW_BYTES, order.engine)
+    return partial(_load, order, prepared)
+
+
+def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progress) -> Outcome:
+    begun = time.monotonic()
+    load = Load(
+        prepared=prepared.path,
+        tables=order.tables,
+        schema=order.plan.schema,
+        application_name=record.application_name,
+        largest_row_bytes=prepared.largest_row_bytes,
+        time_limit=order.time_limit,
+        directory=order.directory,
+    )
+    with connect(order.target, APPLICATION_NAME) as connection:
+        watcher = _Watcher(connection, order, sum(prepared.rows.values()), say)
+        endpoint = endpoint_of(connection)
+        with local_socket(endpoint, order.directory) as tunnel:
+            seconds = run_pgloader(load, endpoint, tunnel, watcher.look)
+    tables = {
+        name: TableReport(each.rows, each.bytes, round(each.seconds, 3), seconds.get(name))
+        for name, each in prepared.tables.items()
+    }
+    return Outcome(tables, prepared.rule_counts, prepared.seconds, time.monotonic() - begun)
+
+
+class _Watcher:
+    """Says how far the load is, by what the server knows of the tables."""
+
+    def __init__(self, connection: Connection, order: Transfer, total: int, say: Progress) -> None:
+        self._connection = connection
+        self._given = {"schema": order.plan.schema, "tables": order.tables}
+        self._total = total
+        self._say = say
+        self._pace = Pace(total)
+        self._before = self._rows()
+        self._most = 0
+
+    def look(self) -> None:
+        """Ask and say; a server that does not answer is the load's to report."""
+        with contextlib.suppress(psycopg.Error):
+            # Rows of a batch that is written again count twice, and statistics come late: never back, never beyond.
+            self._most = min(max(self._most, self._rows() - self._before), self._total)
+        self._say(self._pace.said("load", self._most))
+
+    def _rows(self) -> int:
+        found = self._connection.execute(_ROWS_SO_FAR, self._given).fetchone()
+        return int(str(found[0])) if found else 0
+
+
+PGLOADER = Engine(_version, _assert_ready, _prepare)
