@@ -118,12 +118,11 @@ def draft(given: argparse.Namespace, screen: Screen) -> Answer:
         order = DraftOrder(NamingRule(given.naming), given.written_by, given.types == "data", quoted_by(connection))
         found = draft_profile(source, order, screen.counted)
         try_pieces(connection, found)
-        changes = changes_of(found)
         file = Path(scratch) / "mapping.yml"
         file.write_text(mapping_text(found), encoding="utf-8")
         mapping = parse_mapping(read_yaml(file), read_schema(PROFILES / SCHEMA_FILE))
-        proof = prove_draft(connection, source, changes, mapping, screen.counted)
-        write_profile(folder, found, changes, proof, given.source.name)
+        proof = prove_draft(connection, source, changes_of(found), mapping, screen.counted)
+        write_profile(folder, found, proof, given.source.name, PROFILES / SCHEMA_FILE)
     return Answer(as_document(folder, found, proof), as_lines(folder, found, proof), proof.ready)
 
 

@@ -1,18 +1,33 @@
-"""The source of a running application is examined from a snapshot, of which nothing is left."""
+"""A source is assessed from a snapshot or at rest: what is ready, what is not and why; and nothing is left of it."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_running
+from ansible_collections.contralock.database.plugins.module_utils.assessment import (
+    SNAPSHOT,
+    Options,
+    assess_file,
+    assess_running,
+)
+from ansible_collections.contralock.database.plugins.module_utils.assessment_report import (
+    Verdict,
+    as_document,
+    as_lines,
+)
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema, read_yaml
+from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile, parse_mapping
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
 
-PROFILE = Path(__file__).parents[3] / "files" / "profiles" / "contralock"
+PROFILES = Path(__file__).parents[3] / "files" / "profiles"
+PROFILE = PROFILES / "contralock"
 MAPPING = load_profile(PROFILE).mapping
 
 
@@ -32,29 +47,110 @@ def source(tmp_path):
     return path
 
 
-def assess(source, target, tmp_path):
-    return assess_running(source, target, MAPPING, Options(tmp_path), lambda *_: None)
+def change(source, *statements):
+    with closing(sqlite3.connect(source, isolation_level=None)) as application:
+        for statement in statements:
+            application.execute(statement)
 
 
-def test_a_source_that_fits_is_counted_while_it_is_open(source, target, tmp_path):
+def assess(source, target, tmp_path, mapping=MAPPING):
+    """Both ways, which have to agree."""
+    running = assess_running(source, target, mapping, Options(tmp_path), lambda *_: None)
+    resting = assess_file(source, target, mapping, Options(tmp_path), lambda *_: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert running.verdict is resting.verdict
+    assert (running.findings, running.obstacles) == (resting.findings, resting.obstacles)
+    assert (running.columns, running.rules) == (resting.columns, resting.rules)
+    return running
+
+
+def test_a_source_that_fits_is_ready_with_rules_while_it_is_open(source, target, tmp_path):
     before = source.read_bytes()
-    with sqlite3.connect(source) as application:
-        application.execute("SELECT count(*) FROM users").fetchone()
-        facts = assess(source, target, tmp_path).facts()
-    assert facts["rows"] == 600
-    assert facts["tables"]["users"] > 0
-    assert {rule["rule"] for rule in facts["rules"]} >= {"empty_text_as_null"}
+    with closing(sqlite3.connect(source)) as application:
+        wanted = dict(application.execute("SELECT 'users', count(*) FROM users").fetchall())
+        empty = application.execute("SELECT count(*) FROM disputes WHERE appeal = ''").fetchone()[0]
+        nulls = application.execute("SELECT count(*) FROM disputes WHERE appeal IS NULL").fetchone()[0]
+        found = assess(source, target, tmp_path)
+    assert found.verdict is Verdict.READY_WITH_RULES
+    assert sum(found.rows.values()) == 600
+    assert found.rows["users"] == wanted["users"]
+    counts = {(each.table, each.column): each.count for each in found.rules if each.rule == "empty_text_as_null"}
+    assert counts["disputes", "appeal"] == empty > 0
+    appeal = next(each for each in found.columns if each.target == "disputes.appeal")
+    assert (appeal.nulls, appeal.misfits) == (nulls + empty, 0)
+    assert appeal.fits == found.rows["disputes"] - nulls - empty
     assert source.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert list(as_lines(found))[-1].startswith("ready with rules: ")
 
 
-def test_what_does_not_fit_is_named_and_nothing_is_left(source, target, tmp_path):
-    with sqlite3.connect(source) as application:
-        key = application.execute("SELECT _id FROM projects LIMIT 1").fetchone()[0]
-        application.execute("UPDATE projects SET budget = 'much' WHERE _id = ?", [key])
-    application.close()
+def test_what_does_not_fit_is_counted_and_named(source, target, tmp_path):
+    change(source, "UPDATE projects SET budget = 'much' WHERE rowid IN (SELECT rowid FROM projects LIMIT 12)")
+    with closing(sqlite3.connect(source)) as application:
+        keys = {key for (key,) in application.execute("SELECT _id FROM projects WHERE budget = 'much'")}
+    assert len(keys) == 12
+    found = assess(source, target, tmp_path)
+    assert found.verdict is Verdict.NOT_READY
+    (finding,) = found.findings
+    assert (finding.table, finding.column, finding.count, finding.shown) == ("projects", "budget", 12, "'much'")
+    assert len(finding.keys) == 10
+    assert set(finding.keys) < keys
+    assert next(each.misfits for each in found.columns if each.target == "projects.budget") == 12
     with pytest.raises(MigrationError) as refusal:
-        assess(source, target, tmp_path)
-    for part in ("projects", "budget", key, "much"):
+        found.raise_unless_ready()
+    for part in ("not ready: 12 values or rows that do not fit", "projects", "budget", finding.keys[0], "much"):
         assert part in str(refusal.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    assert refusal.value.details == as_document(found)
+
+
+def test_a_place_that_is_missing_is_an_obstacle_and_nothing_else_is_said(source, target, tmp_path):
+    change(source, "CREATE TABLE invoices (id TEXT PRIMARY KEY)", "ALTER TABLE users ADD COLUMN nickname TEXT")
+    found = assess(source, target, tmp_path)
+    assert found.verdict is Verdict.NOT_READY
+    (obstacle,) = found.obstacles
+    assert "invoices" in obstacle.fact
+    assert "users.nickname" in obstacle.fact
+    assert "left_behind" in obstacle.mend
+    assert (found.rows, found.estimate) == ({}, None)
+
+
+def test_orphans_and_duplicates_under_the_target_are_found(source, target, tmp_path):
+    change(
+        source,
+        "PRAGMA foreign_keys = off",
+        "UPDATE users SET email = (SELECT ' ' || upper(email) FROM users ORDER BY _id LIMIT 1)"
+        " WHERE _id = (SELECT _id FROM users ORDER BY _id DESC LIMIT 1)",
+    )
+    found = assess(source, target, tmp_path)
+    (finding,) = found.findings
+    assert (finding.target, finding.count) == ("users.email", 2)
+    change(source, "UPDATE wallets SET userId = '00000000-0000-4000-8000-000000000000' WHERE rowid = 1")
+    found = assess(source, target, tmp_path)
+    assert found.verdict is Verdict.NOT_READY
+    (obstacle,) = found.obstacles
+    assert "refers to a row that is not there" in obstacle.fact
+    assert "wallets" in obstacle.fact
+
+
+@pytest.mark.parametrize(("accept", "verdict"), [(False, Verdict.NOT_READY), (True, Verdict.READY_WITH_RULES)])
+def test_a_rule_that_matches_nothing_is_no_small_thing(source, target, tmp_path, accept, verdict):
+    document = read_yaml(PROFILE / "mapping.yml")
+    first_name = {"rules": [{"map": {"Jhon": "John"}}]} | ({"when_unmatched": "accept"} if accept else {})
+    document["tables"]["users"]["columns"]["first_name"] = first_name
+    found = assess(source, target, tmp_path, parse_mapping(document, read_schema(PROFILES / "mapping.schema.json")))
+    assert found.verdict is verdict
+    assert found.unmatched == (() if accept else ("users.first_name: map",))
+    if not accept:
+        with pytest.raises(MigrationError, match=r"users\.first_name: map changes nothing"):
+            found.raise_unless_ready()
+
+
+def test_what_a_killed_assessment_left_goes_and_two_at_once_do_not_meet(source, target, tmp_path):
+    (tmp_path / SNAPSHOT).mkdir()
+    (tmp_path / SNAPSHOT / "source.sqlite").write_text("everything")
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with pytest.raises(MigrationError, match="another assessment is at work"):
+        assess_running(source, target, MAPPING, Options(tmp_path), lambda *_: None)
+    assert (tmp_path / SNAPSHOT / "source.sqlite").exists()
+    os.close(descriptor)
+    assert assess(source, target, tmp_path).verdict is Verdict.READY_WITH_RULES

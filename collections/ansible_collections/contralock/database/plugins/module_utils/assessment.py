@@ -1,46 +1,41 @@
-"""Whether a running application's source fits the target: every value of a snapshot, examined and thrown away."""
+"""Whether a source can be moved: every value examined, the file checked, the window's length and room foretold."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
-import tempfile
-from collections.abc import Mapping as AnyMapping
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from .assessment_report import Assessment, Estimate, Obstacle, unmatched_rules
+from .catalog import Catalog, snapshot
 from .connection import connect
 from .durable_files import refused_politely
-from .findings import Examination, examine
+from .errors import MigrationError
+from .findings import Examination, examine_file
 from .live_copy import Limits
+from .parallel_work import WORKERS
 from .plan import make_plan
 from .profile import Mapping
-from .source_file import Progress, open_source
+from .source_file import Progress, UnsoundError, assert_sound, open_source
 from .source_schema import read_schema
-from .sqlite_backup import Backup, back_up_running
+from .sqlite_backup import back_up_running
 from .transfer_step import settled_catalog
 
 APPLICATION_NAME = "contralock source_assessment"
+#: The snapshot's own folder; its name is fixed, so that what a killed assessment has left goes with the next one.
+SNAPSHOT = ".assessment"
 
-
-@dataclass(frozen=True)
-class Assessment:
-    """What a look at the running source found: the snapshot's cost, and what its values are."""
-
-    snapshot: Backup
-    examination: Examination
-
-    def facts(self) -> AnyMapping[str, object]:
-        """Return it as JSON types; it holds no secret."""
-        return {
-            "rows": sum(self.examination.rows.values()),
-            "tables": dict(self.examination.rows),
-            "bytes": self.snapshot.bytes,
-            "longest_pause_ms": self.snapshot.longest_pause_ms,
-            "rules": [asdict(each) for each in self.examination.rule_counts],
-            "notes": list(self.examination.notes),
-            "seconds": round(self.snapshot.seconds + self.examination.duration_seconds, 1),
-        }
+#: How long a step takes by each second that the examination took on the same machine, and what is on disk by each byte
+#: of the source. Measured with the contralock profile (benchmarks/README.md, "What an assessment foretells").
+SECONDS_PER_SECOND = {"transfer": 3.0, "compare": 1.2}
+FIXED_SECONDS = 20.0
+DISK_PER_BYTE = 2.5
+DATABASE_PER_BYTE = 1.3
 
 
 @dataclass(frozen=True)
@@ -48,19 +43,21 @@ class Options:
     """What an assessment works with.
 
     Attributes:
-        directory: Where the snapshot lies meanwhile, in a private folder of its own that is removed at the end; of all
-            runs, so that a schema that a killed load has left without its keys is known as it was.
+        directory: Where the snapshot of a live file lies meanwhile, in a private folder of its own that is removed at
+            the end; of all runs, so that a schema that a killed load has left without its keys is known as it was.
         limits: What the snapshot may cost the application.
         schema: The target's schema.
+        workers: Threads that read and examine.
     """
 
     directory: Path
     limits: Limits = field(default_factory=Limits)
     schema: str = "public"
+    workers: int = WORKERS
 
 
 def assess_running(source: Path, target: str, mapping: Mapping, options: Options, progress: Progress) -> Assessment:
-    """Examine every value of a source that an application is writing.
+    """Assess a source that an application is writing.
 
     Args:
         source: The live file. It is read through SQLite's backup API alone.
@@ -70,17 +67,102 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
         progress: Called with what is done, how much, and of how much.
 
     Raises:
-        MigrationError: The source or the plan cannot be read, or values do not fit (all findings in its details).
+        MigrationError: It cannot be told: a snapshot cannot be taken, or the target cannot be asked.
     """
-    with refused_politely(f"cannot make room for a snapshot in {options.directory}"):
-        private = Path(tempfile.mkdtemp(prefix=".assessment-", dir=options.directory))
+    began = time.monotonic()
+    with connect(target, APPLICATION_NAME) as connection:
+        catalog = settled_catalog(connection, options.directory, options.schema)
+    with _snapshot_folder(options.directory) as private:
+        try:
+            taken = back_up_running(source, private / "source.sqlite", options.limits, progress)
+        except UnsoundError as error:
+            size = source.stat().st_size
+            return Assessment(str(source), size, obstacles=(_obstacle(error),), seconds=time.monotonic() - began)
+        found = _examined(taken.path, catalog, mapping, replace(options, directory=private), progress)
+    pause = taken.longest_pause_ms or 0.0
+    return replace(found, source=str(source), longest_pause_ms=pause, seconds=time.monotonic() - began)
+
+
+def assess_file(source: Path, target: str, mapping: Mapping, options: Options, progress: Progress) -> Assessment:
+    """Assess a file that nobody writes (see ``columnar_reader.py``); the arguments are those of ``assess_running``.
+
+    Raises:
+        MigrationError: It cannot be told: the file cannot be read or is written, or the target cannot be asked.
+    """
+    began = time.monotonic()
+    with connect(target, APPLICATION_NAME) as connection:
+        catalog = snapshot(connection, options.schema)
     try:
-        taken = back_up_running(source, private / "source.sqlite", options.limits, progress)
-        with connect(target, APPLICATION_NAME) as connection:
-            catalog = settled_catalog(connection, options.directory, options.schema)
-        with closing(open_source(taken.path)) as reading:
-            examination = examine(reading, make_plan(mapping, read_schema(reading), catalog), progress)
-    finally:
+        with closing(open_source(source)) as reading:
+            assert_sound(reading, progress)
+    except UnsoundError as error:
+        size = source.stat().st_size
+        return Assessment(str(source), size, obstacles=(_obstacle(error),), seconds=time.monotonic() - began)
+    found = _examined(source, catalog, mapping, options, progress)
+    return replace(found, seconds=time.monotonic() - began)
+
+
+def _examined(path: Path, catalog: Catalog, mapping: Mapping, options: Options, progress: Progress) -> Assessment:
+    """Assess a sound file at rest."""
+    size = path.stat().st_size
+    with closing(open_source(path)) as reading:
+        try:
+            plan = make_plan(mapping, read_schema(reading), catalog)
+        except MigrationError as error:
+            return Assessment(str(path), size, obstacles=(_obstacle(error),))
+    found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
+    return Assessment(
+        source=str(path),
+        bytes=size,
+        rows=found.rows,
+        findings=found.findings,
+        columns=found.columns,
+        rules=tuple(each for each in found.rule_counts if each.count),
+        unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
+        notes=found.notes,
+        estimate=_estimate(found, size),
+    )
+
+
+def _estimate(found: Examination, size: int) -> Estimate:
+    """Foretell a window from how fast this machine examined these values."""
+    seconds = {step: round(found.duration_seconds * each, 1) for step, each in SECONDS_PER_SECOND.items()}
+    seconds["stop, back up, switch and start"] = FIXED_SECONDS
+    seconds["window"] = round(sum(seconds.values()), 1)
+    return Estimate(seconds, round(size * DISK_PER_BYTE), round(size * DATABASE_PER_BYTE))
+
+
+def _obstacle(error: MigrationError) -> Obstacle:
+    return Obstacle(error.fact, error.mend)
+
+
+@contextmanager
+def _snapshot_folder(directory: Path) -> Iterator[Path]:
+    """Have an empty private folder for the length of the block; what a killed assessment has left goes first.
+
+    Raises:
+        MigrationError: Another assessment is at work, or there is no room.
+    """
+    private = directory / SNAPSHOT
+    with refused_politely(f"cannot make room for a snapshot in {directory}"):
+        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    with ExitStack() as held:
+        held.callback(os.close, lock)
+        _take_alone(lock, directory)
         shutil.rmtree(private, ignore_errors=True)
-    examination.raise_unless_ready()
-    return Assessment(taken, examination)
+        try:
+            with refused_politely(f"cannot make room for a snapshot in {directory}"):
+                private.mkdir(mode=0o700)
+            yield private
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+
+
+def _take_alone(lock: int, directory: Path) -> None:
+    # The folder itself is the lock, so that no file for it is left.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise MigrationError(
+            f"another assessment is at work in {directory}", "Wait until it has ended, and run again"
+        ) from None

@@ -132,6 +132,10 @@ def explained(what: str) -> Iterator[None]:
         raise MigrationError(f"{what} cannot be read: {error}", RESTORE) from error
 
 
+class UnsoundError(MigrationError):
+    """A database contradicts itself: it can be read, and not be trusted."""
+
+
 def assert_sound(connection: sqlite3.Connection, progress: Progress | None = None) -> None:
     """Refuse a database that contradicts itself: SQLite's integrity check, and every foreign key.
 
@@ -140,7 +144,7 @@ def assert_sound(connection: sqlite3.Connection, progress: Progress | None = Non
         progress: Called before each of the two checks.
 
     Raises:
-        MigrationError: With up to ten of the findings (orphans with their table, key and the missing parent's key)
+        UnsoundError: With up to ten of the findings (orphans with their table, key and the missing parent's key)
             and the number of all.
     """
     report = progress or (lambda *_: None)
@@ -225,7 +229,7 @@ def _assert_integrity(connection: sqlite3.Connection) -> None:
     if found == ["ok"]:
         return
     more = f"; and more than {SHOWN_FINDINGS}" if len(found) > SHOWN_FINDINGS else ""
-    raise MigrationError(
+    raise UnsoundError(
         f"the source fails SQLite's integrity check: {'; '.join(found[:SHOWN_FINDINGS])}{more}",
         RESTORE,
         {"integrity_check": found[:SHOWN_FINDINGS]},
@@ -242,7 +246,7 @@ def _assert_no_orphans(connection: sqlite3.Connection) -> None:
                 shown.append(_orphan(connection, table, rowid, bytes(parent).decode(), number))
     if count:
         more = f"; and {count - len(shown)} more" if count > len(shown) else ""
-        raise MigrationError(
+        raise UnsoundError(
             f"the source has {count} {'row that refers' if count == 1 else 'rows that refer'}"
             f" to a row that is not there: {'; '.join(shown)}{more}",
             "Mend these rows with the application, or delete them when they are of no use",

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: source_assessment
-short_description: Finds what of a running application's SQLite file does not fit the target
+short_description: Tells whether a running application's SQLite file can be moved, and what stands in the way
 version_added: 0.2.0
 description:
   - Takes a snapshot of the file while the application runs, reads every value of it as the transfer will, and removes
-    the snapshot. Fails when something does not fit, and names table, column, key, value, reason and mend.
+    the snapshot. Fails when the source is not ready, and names table, column, key, value, reason and mend.
+  - Ready means that transfer and comparison of these values succeed. Besides values, that asks for SQLite's own checks,
+    references, uniqueness in the target, a place for every table and column, and rules that find something to change.
   - Changes neither the source nor the target.
 author:
   - ContraLock migration team (@contralock)
@@ -43,6 +45,14 @@ options:
     description: As of M(contralock.database.sqlite_backup).
     type: int
     default: 300
+  report_only:
+    description: Say that the source is not ready in RV(verdict), and do not fail.
+    type: bool
+    default: false
+  workers:
+    description: Threads that read and examine.
+    type: int
+    default: 2
 extends_documentation_fragment:
   - contralock.database.target
   - contralock.database.run
@@ -63,6 +73,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+verdict:
+  description: V(ready), V(ready with rules) or V(not ready).
+  returned: success
+  type: str
 rows:
   description: Rows of the source.
   returned: success
@@ -89,12 +103,28 @@ notes:
   returned: success
   type: list
   elements: str
+estimate:
+  description:
+    - What a window will take, with C(seconds) (step to seconds, C(window) is their sum), C(disk_bytes) and
+      C(database_bytes); null when no plan can be made.
+  returned: success
+  type: dict
+assessment:
+  description: Everything that was found, as C(assessment.json) in the run's directory has it.
+  returned: success
+  type: dict
+lines:
+  description: The same for a person.
+  returned: success
+  type: list
+  elements: str
 details:
-  description: All findings.
+  description: Everything that was found.
   returned: failure
   type: dict
 """
 
+import json
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,6 +140,8 @@ from ansible_collections.contralock.database.plugins.module_utils.run_step impor
 
 try:
     from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_running
+    from ansible_collections.contralock.database.plugins.module_utils.assessment_report import as_document, as_lines
+    from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
     from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits
     from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
 except ImportError:
@@ -127,7 +159,12 @@ ARGUMENTS: Mapping[str, Any] = {
     "directory": {"type": "path", "required": True},
     "pause_limit_ms": {"type": "int", "default": 250},
     "time_limit": {"type": "int", "default": 300},
+    "report_only": {"type": "bool", "default": False},
+    "workers": {"type": "int", "default": 2},
 }
+
+#: What the journal of a run keeps; the rest is in the run's directory.
+KEPT = ("verdict", "rows", "tables", "bytes", "longest_pause_ms", "rules", "notes", "estimate", "seconds")
 
 
 def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
@@ -136,14 +173,21 @@ def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
     def report(what: str, done: int, total: int) -> None:
         progress({"table": what, "rows": done, "of_rows": total})
 
-    facts = assess_running(
+    limits = Limits(given["pause_limit_ms"], given["time_limit"])
+    found = assess_running(
         Path(given["source"]),
         given["target"],
         parse_mapping(given["mapping"], given["mapping_schema"]),
-        Options(Path(given["directory"]), Limits(given["pause_limit_ms"], given["time_limit"]), given["schema"]),
+        Options(Path(given["directory"]), limits, given["schema"], given["workers"]),
         report,
-    ).facts()
-    return {"changed": False, **facts, "facts": facts}
+    )
+    document = as_document(found)
+    if given["run"]:
+        write_whole(Path(given["run"]) / "assessment.json", json.dumps(document, indent=2) + "\n")
+    if not given["report_only"]:
+        found.raise_unless_ready()
+    facts = {name: document[name] for name in KEPT}
+    return {"changed": False, **facts, "assessment": document, "lines": list(as_lines(found)), "facts": facts}
 
 
 def main() -> None:

@@ -1,0 +1,212 @@
+"""What an assessment says: whether a source can be moved, what stands in the way, what rules do, how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from .errors import MigrationError
+from .finding_cells import ColumnCount, Finding, RuleCount, count_of
+from .plan import Plan
+from .run_step import spoken_seconds
+
+SHOWN_FINDINGS = 10
+
+
+class Verdict(StrEnum):
+    """The answer. Ready means that transfer and comparison of these very values succeed."""
+
+    READY = "ready"
+    READY_WITH_RULES = "ready with rules"
+    NOT_READY = "not ready"
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What keeps a source from being moved as a whole: a sentence without a full stop, and the mend as one."""
+
+    fact: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a window will take.
+
+    Attributes:
+        seconds: Step to its expected length; ``window`` is their sum.
+        disk_bytes: What the application's host needs free, the backup and the load's own files together.
+        database_bytes: What the target will hold, indexes included.
+    """
+
+    seconds: Mapping[str, float]
+    disk_bytes: int
+    database_bytes: int
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a look at every value of a source found.
+
+    Attributes:
+        source: The file as the operator named it.
+        bytes: Its size.
+        rows: Target table to its rows; empty when no plan could be made.
+        obstacles: What is wrong with the file or with the plan as a whole.
+        findings: What of its values and rows does not fit.
+        columns: What becomes of the cells of each column.
+        rules: What the profile's rules would change.
+        unmatched: Rules that would change nothing, as ``table.column: rule``.
+        notes: What else the operator should know.
+        estimate: What a window will take; None when no plan could be made.
+        longest_pause_ms: The longest time for which the application's writers could be held up; 0 for a file at rest.
+        seconds: How long the look took.
+    """
+
+    source: str
+    bytes: int
+    rows: Mapping[str, int] = field(default_factory=dict)
+    obstacles: tuple[Obstacle, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    columns: tuple[ColumnCount, ...] = ()
+    rules: tuple[RuleCount, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    estimate: Estimate | None = None
+    longest_pause_ms: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer."""
+        if self.obstacles or self.findings or self.unmatched:
+            return Verdict.NOT_READY
+        return Verdict.READY_WITH_RULES if self.rules else Verdict.READY
+
+    @property
+    def misfits(self) -> int:
+        """How many values and rows do not fit."""
+        return count_of(self.findings)
+
+    def raise_unless_ready(self) -> None:
+        """Refuse a source that is not ready.
+
+        Raises:
+            MigrationError: With every obstacle, the first ten findings and each mend; ``details`` has the document.
+        """
+        if self.verdict is Verdict.NOT_READY:
+            facts = [*(each.fact for each in self.obstacles), *_shown(self)]
+            raise MigrationError(
+                (f"{_heading(self)}:\n- " if len(facts) > 1 else f"{_heading(self)}: ") + "\n- ".join(facts),
+                "; ".join(mends_of(self)),
+                as_document(self),
+            )
+
+
+def unmatched_rules(plan: Plan, rows: Mapping[str, int], counts: tuple[RuleCount, ...]) -> Iterator[str]:
+    """Yield the rules that changed no value of a table that has rows, where the mapping does not accept that."""
+    matched = {(each.table, each.column, each.rule) for each in counts if each.count}
+    for table in plan.tables:
+        for column in table.columns if rows.get(table.target) else ():
+            for rule in () if column.may_match_nothing else column.rules:
+                if (table.target, column.target.name, rule.name) not in matched:
+                    yield f"{table.target}.{column.target.name}: {rule.name}"
+
+
+def as_document(assessment: Assessment) -> dict[str, Any]:
+    """Return an assessment as JSON types, for a report; sensitive values are not in it."""
+    return {
+        "verdict": assessment.verdict.value,
+        "source": assessment.source,
+        "bytes": assessment.bytes,
+        "rows": sum(assessment.rows.values()),
+        "tables": dict(assessment.rows),
+        "misfits": assessment.misfits,
+        "obstacles": [asdict(each) for each in assessment.obstacles],
+        "findings": [asdict(each) for each in assessment.findings],
+        "columns": [asdict(each) for each in assessment.columns],
+        "rules": [asdict(each) for each in assessment.rules],
+        "unmatched_rules": list(assessment.unmatched),
+        "mends": mends_of(assessment),
+        "notes": list(assessment.notes),
+        "estimate": asdict(assessment.estimate) if assessment.estimate else None,
+        "longest_pause_ms": round(assessment.longest_pause_ms, 1),
+        "seconds": round(assessment.seconds, 1),
+    }
+
+
+def as_lines(assessment: Assessment) -> Iterator[str]:
+    """Yield an assessment as an operator reads it; the verdict comes last."""
+    yield f"{assessment.source}: {sum(assessment.rows.values()):,} rows, {readable_bytes(assessment.bytes)}"
+    width = max(map(len, assessment.rows), default=0)
+    for table, rows in assessment.rows.items():
+        yield f"  {table:<{width}}  {rows:>11,} rows  {_of_table(assessment, table)}"
+    for each in assessment.rules:
+        yield f"rule: {each.table}.{each.column}: {each.rule} changes {each.count:,} {_values(each.count)}"
+    yield from (f"rule without effect: {each}" for each in assessment.unmatched)
+    yield from (f"note: {note}" for note in assessment.notes)
+    yield from (f"obstacle: {each.fact}" for each in assessment.obstacles)
+    for finding in assessment.findings:
+        yield f"does not fit: {finding}"
+        if len(finding.keys) > 1:
+            yield f"  at {', '.join(finding.keys)}{', ...' if finding.count > len(finding.keys) else ''}"
+    yield from (f"mend: {mend}" for mend in mends_of(assessment))
+    if estimate := assessment.estimate:
+        parts = ", ".join(f"{step} {spoken_seconds(seconds)}" for step, seconds in estimate.seconds.items())
+        here, there = readable_bytes(estimate.disk_bytes), readable_bytes(estimate.database_bytes)
+        yield f"expected: {parts}; disk {here} here, {there} in PostgreSQL"
+    yield f"{_heading(assessment)}, in {spoken_seconds(assessment.seconds)}"
+
+
+def mends_of(assessment: Assessment) -> list[str]:
+    """Return what to do, each once, in the order of what it mends."""
+    mends = [*(each.mend for each in assessment.obstacles), *(each.mend for each in assessment.findings)]
+    if assessment.unmatched:
+        mends.append("Remove the rules that match nothing, or say when_unmatched: accept for their columns")
+    return list(dict.fromkeys(mends))
+
+
+def readable_bytes(count: int) -> str:
+    """Return a size in binary units, as ``1.4 GiB``."""
+    size, units = float(count), iter(("B", "KiB", "MiB", "GiB"))
+    unit = next(units)
+    while size >= 1024 and (larger := next(units, "")):
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _heading(assessment: Assessment) -> str:
+    if assessment.verdict is not Verdict.NOT_READY:
+        changed = sum(each.count for each in assessment.rules)
+        return f"{assessment.verdict.value}" + (f": {changed:,} {_values(changed)} change by rule" if changed else "")
+    counted = [
+        (len(assessment.obstacles), "obstacle", "obstacles"),
+        (assessment.misfits, "value or row that does not fit", "values or rows that do not fit"),
+        (len(assessment.unmatched), "rule that matches nothing", "rules that match nothing"),
+    ]
+    return (
+        f"not ready: {', '.join(f'{count:,} {one if count == 1 else more}' for count, one, more in counted if count)}"
+    )
+
+
+def _shown(assessment: Assessment) -> list[str]:
+    """Return the first findings, and what is not shown, for a message."""
+    found = assessment.findings
+    shown = [str(finding) for finding in found[:SHOWN_FINDINGS]]
+    if len(found) > len(shown):
+        shown.append(f"and {len(found) - len(shown)} more kinds, with {count_of(found[SHOWN_FINDINGS:]):,} of them")
+    return [*shown, *(f"{each} changes nothing" for each in assessment.unmatched)]
+
+
+def _of_table(assessment: Assessment, table: str) -> str:
+    own = [each for each in assessment.columns if each.target.partition(".")[0] == table]
+    misfits = sum(each.misfits for each in own)
+    return (
+        "all fit" if not misfits else f"{misfits:,} {_values(misfits)} that {'does' if misfits == 1 else 'do'} not fit"
+    )
+
+
+def _values(count: int) -> str:
+    return "value" if count == 1 else "values"

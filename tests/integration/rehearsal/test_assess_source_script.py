@@ -1,0 +1,88 @@
+"""The assessment for a shell: one command on a laptop, exit codes, JSON, a page that holds no secret and no script."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
+
+PROJECT = Path(__file__).parents[3]
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, PROJECT / "scripts" / "assess_source.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "app.sqlite"
+    write_source(Order(path, rows=600))
+    return path
+
+
+def test_0_when_ready_without_any_server(source: Path) -> None:
+    done = run(source, "--profile", "contralock")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("ready with rules: ")
+    quiet = run(source, "--profile", "contralock", "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_1_when_not_ready_and_the_page_says_it_without_secrets(source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "app.sqlite"
+    path.write_bytes(source.read_bytes())
+    with closing(sqlite3.connect(path, isolation_level=None)) as application:
+        application.execute("UPDATE users SET password = x'5365637265743132' WHERE rowid = 1")
+        application.execute("UPDATE projects SET budget = '<script>alert(1)</script>' WHERE rowid = 1")
+    page = tmp_path / "assessment.html"
+    done = run(path, "--profile", "contralock", "--json", "--html", page)
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert (document["verdict"], document["misfits"]) == ("not ready", 2)
+    text = page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert "Secret12" not in text + done.stdout
+    assert "5365637265743132" not in text + done.stdout
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    for finding in document["findings"]:
+        assert finding["keys"][0] in text
+    seen = Elements()
+    seen.feed(text)
+    assert {"h1", "h2", "table", "details"} <= seen.names
+    assert not seen.names & {"script", "link", "img", "iframe"}
+
+
+class Elements(HTMLParser):
+    """The elements of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def handle_starttag(self, tag: str, _attributes: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("/nowhere.sqlite", "--profile", "contralock"), "there is no file /nowhere.sqlite"),
+        (("{source}", "--profile", "absent"), "there is no profile 'absent'"),
+        (("{source}", "--profile", "contralock", "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
+        (("{source}",), "--profile"),
+    ],
+)
+def test_2_when_it_cannot_be_told(source: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = run(*(each.format(source=source) for each in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
