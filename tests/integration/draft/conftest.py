@@ -75,13 +75,11 @@ def drafted_from(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
         ):
             draft = draft_profile(opened, DraftOrder(quote=quoted_by(connection), **order))
             try_pieces(connection, draft)
-            changes = changes_of(draft)
             file = folder.with_name("mapping.yml")
             file.write_text(mapping_text(draft))
             mapping = parse_mapping(read_yaml(file), read_schema(DOCUMENT_SCHEMA))
-            proof = prove_draft(connection, opened, changes, mapping)
-        shutil.copy(DOCUMENT_SCHEMA, folder.parent)
-        write_profile(folder, draft, changes, proof, source.name)
+            proof = prove_draft(connection, opened, changes_of(draft), mapping)
+        write_profile(folder, draft, proof, source.name, DOCUMENT_SCHEMA)
         return Drafted(source, draft, proof, folder)
 
     return make

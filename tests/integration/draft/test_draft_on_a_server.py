@@ -130,7 +130,12 @@ def test_one_command_drafts_and_says_so(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["profile"], told["made_by"], told["ready"]) == (str(folder), "sequelize", True)
-    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "mapping.yml", "schema"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "mapping.schema.json",
+        "mapping.yml",
+        "schema",
+    ]
     again = run(source, "--output", folder)
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
     assert source.read_bytes() == before

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from .draft_profile_model import Draft, DraftColumn, DraftTable
-from .draft_profile_sql import one_line
+from .draft_profile_sql import changes_of, one_line
 from .draft_profile_trial import Proof
 from .errors import MigrationError
 from .profile import MAPPING_FILE, SCHEMA_FILE
@@ -77,15 +77,15 @@ def readme_text(draft: Draft, proof: Proof, source: str) -> str:
     return "\n".join(parts)
 
 
-def write_profile(folder: Path, draft: Draft, changes: Iterable[Change], proof: Proof, source: str) -> None:
+def write_profile(folder: Path, draft: Draft, proof: Proof, source: str, schema: Path) -> None:
     """Write the folder of a drafted profile, all of it or nothing.
 
     Args:
         folder: It may not be there yet; its parent has to be.
         draft: The draft.
-        changes: Its schema changes.
         proof: What came of it on a server.
         source: The SQLite file's name.
+        schema: The JSON Schema of mappings; it is copied along when none lies beside the folder.
 
     Raises:
         MigrationError: The folder is there, or cannot be written.
@@ -94,7 +94,12 @@ def write_profile(folder: Path, draft: Draft, changes: Iterable[Change], proof: 
     try:
         building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            write_files(building, draft, changes)
+            _write_schema(building, changes_of(draft))
+            beside = (folder.parent / SCHEMA_FILE).is_file()
+            if not beside:
+                shutil.copyfile(schema, building / SCHEMA_FILE)
+            text = mapping_text(draft, f"../{SCHEMA_FILE}" if beside else SCHEMA_FILE)
+            (building / MAPPING_FILE).write_text(text, encoding="utf-8")
             (building / README).write_text(readme_text(draft, proof, source), encoding="utf-8")
             building.chmod(0o755)
             building.rename(folder)
@@ -107,13 +112,11 @@ def write_profile(folder: Path, draft: Draft, changes: Iterable[Change], proof: 
         ) from None
 
 
-def write_files(folder: Path, draft: Draft, changes: Iterable[Change]) -> None:
-    """Write the schema changes and the mapping into a folder that is there."""
+def _write_schema(folder: Path, changes: Iterable[Change]) -> None:
     (folder / "schema").mkdir()
     for change in changes:
         for direction, text in (("up", change.up), ("down", change.down)):
             (folder / "schema" / f"{change.name}.{direction}.sql").write_text(text, encoding="utf-8")
-    (folder / MAPPING_FILE).write_text(mapping_text(draft), encoding="utf-8")
 
 
 def assert_free(folder: Path) -> None:

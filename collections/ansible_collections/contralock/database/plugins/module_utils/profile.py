@@ -238,7 +238,7 @@ class Profile:
 
 
 def load_profile(path: Path) -> Profile:
-    """Read a profile from its folder; the schema of its mapping lies in the folder above.
+    """Read a profile from its folder; the schema of its mapping lies in the folder above, or in the folder itself.
 
     Raises:
         MigrationError: A file is missing or cannot be read, or the mapping is wrong; the message names the file, the
@@ -246,7 +246,9 @@ def load_profile(path: Path) -> Profile:
     """
     file = path / MAPPING_FILE
     document = read_yaml(file)
-    schema = read_schema(path.parent / SCHEMA_FILE)
+    # A profile that lives elsewhere, such as a drafted one, brings it along.
+    own = path / SCHEMA_FILE
+    schema = read_schema(own if own.is_file() else path.parent / SCHEMA_FILE)
     mapping = parse_mapping(document, schema, str(file))
     if mapping.key_otherwise == path.name:
         raise MigrationError(
