@@ -1,11 +1,18 @@
-"""What the journeys share: the application's state as seen from outside, and the playbooks by name."""
+"""What the journeys share: the application's state as seen from outside, and what happens in the midst of a run.
+
+The fixtures are imported in the conftest.py of a scenario's tests.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from testinfra.host import Host
 
 PATH = "/srv/contralock/data/contralock.sqlite"
@@ -101,10 +108,48 @@ def on_postgresql(state: State) -> None:
     assert state.target["sessions"] >= 1, state
 
 
+@pytest.fixture(scope="session")
+def now(app1: Host, db1: Host) -> Callable[[], State]:
+    """What is there now."""
+    return lambda: look(app1, db1)
+
+
+@pytest.fixture(scope="session")
+def at_first(now: Callable[[], State]) -> State:
+    """What was there before the first test."""
+    return now()
+
+
+@contextmanager
+def interfering(step: str, **settings: str) -> Iterator[None]:
+    """Let the runs that begin in this context meet something at a step of theirs (callback_plugins/at_step.py)."""
+    plugins = os.environ["MOLECULE_PROJECT_DIRECTORY"] + "/molecule/shared/callback_plugins"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "ANSIBLE_CALLBACK_PLUGINS": plugins,
+            "ANSIBLE_CALLBACKS_ENABLED": "at_step",
+            "CONTRALOCK_AT_STEP": step,
+            **settings,
+        }.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def before_step() -> Callable[[str, str], AbstractContextManager[None]]:
+    """Let the runs in its context do something on this machine right before a step of theirs begins."""
+    return lambda step, command: interfering(step, CONTRALOCK_AT_COMMAND=command)
+
+
+#: Lets the application write a row, as a user would.
+WRITE = (
+    "import urllib.request as r; r.urlopen(r.Request('http://127.0.0.1:5000/notifications', method='POST'), timeout=9)"
+)
+
+
 def write_one(app1: Host) -> None:
-    """Let the application write a row, as a user would."""
-    request = "r.Request('http://127.0.0.1:5000/notifications', method='POST')"
-    app1.check_output("python3 -c %s", f"import urllib.request as r; r.urlopen({request}, timeout=10)")
+    """Let the application write a row."""
+    app1.check_output("python3 -c %s", WRITE)
 
 
 def latest_run(app1: Host, verb: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from journeys import PATH, TABLES, on_sqlite
+from journeys import PATH, TABLES, journal, latest_run, on_sqlite
 
 CUT_OVER = "playbooks/cut_over.yml"
 HOLD = (
@@ -57,24 +57,61 @@ def test_a_writer_that_comes_when_the_application_has_stopped_is_named(
 ):
     start = ["podman", "exec", app1.backend.name, "systemd-run", "--unit=late", "python3", "-c", HOLD.format(path=PATH)]
     try:
-        before_step("fence", shlex.join(start) + "; sleep 1")
-        run = run_playbook(CUT_OVER)
+        with before_step("fence", shlex.join(start) + "; sleep 1"):
+            run = run_playbook(CUT_OVER)
         refused(run, "is still in use by process", "late.service", "taken back", "runs on SQLite", "Next:")
         assert stopped(run)
     finally:
         app1.run("systemctl stop late")
 
 
-def test_a_value_that_does_not_fit_is_named_before_anything_stops(run_playbook, app1, now):
+def test_a_value_that_does_not_fit_is_named_before_anything_stops(run_playbook, before_step, app1, now):
     before = now()
+    # Another controller has found all well and died: it may have been yesterday, so that everything is asked again.
+    with before_step("stop", "kill -KILL -$PPID"):
+        assert run_playbook(CUT_OVER).returncode == -9
+    run_before = latest_run(app1, "cut_over")
+    assert journal(app1, "cut_over")[-1]["step"] == "preflight"
     sql(app1, "UPDATE projects SET budget = 'much' WHERE _id = (SELECT min(_id) FROM projects)")
     spoilt = now()
     run = run_playbook(CUT_OVER)
-    refused(run, "projects", "budget", "much")
+    refused(run, "projects", "budget", "much", "Nothing was changed for the application: it runs on SQLite as before.")
+    assert latest_run(app1, "cut_over") == run_before
     assert not stopped(run)
     on_sqlite(now(), spoilt.application["sha256"])
     sql(app1, "UPDATE projects SET budget = 5000 WHERE budget = 'much'")
     assert now().target == before.target
+
+
+#: The unit's own directory is the root, and its process goes elsewhere before it begins.
+ELSEWHERE = """[Service]
+WorkingDirectory=/
+ExecStart=
+ExecStart=/bin/sh -c 'cd /srv/contralock && exec /opt/contralock-sample/run'
+"""
+
+
+def test_an_application_that_would_not_be_found_again_is_left_alone(run_playbook, app1, nothing_happened):
+    dropin = "/run/systemd/system/contralock.service.d/elsewhere.conf"
+    app1.check_output(f"mkdir -p $(dirname {dropin}) && printf %%s %s > {dropin}", ELSEWHERE)
+    try:
+        app1.check_output("systemctl daemon-reload && systemctl restart contralock && sleep 2")
+        run = run_playbook(CUT_OVER)
+    finally:
+        app1.check_output(f"rm {dropin}; systemctl daemon-reload && systemctl stop contralock")
+    refused(
+        run, "works in /srv/contralock, and WorkingDirectory of its unit is /:", "application_config_working_directory"
+    )
+    # And one that stands still is not said to run.
+    try:
+        run = run_playbook(CUT_OVER)
+    finally:
+        app1.check_output("systemctl start contralock && sleep 2")
+    refused(
+        run,
+        "does not run on app1, so nobody can see",
+        "Nothing was changed for the application: it does not run, as before.",
+    )
 
 
 def test_a_wrong_authority_is_told(run_playbook, app1, nothing_happened):
@@ -121,9 +158,8 @@ def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, 
     before = now()
     postgres = "runuser -u postgres -- psql -Atqd contralock -c %s"
     change = "UPDATE users SET first_name = first_name || ' ' WHERE id = (SELECT min(id::text)::uuid FROM users)"
-    before_step("compare", f"podman exec {db1.backend.name} {postgres % shlex.quote(change)}")
-    run = run_playbook(CUT_OVER)
-    before_step("", "")
+    with before_step("compare", f"podman exec {db1.backend.name} {postgres % shlex.quote(change)}"):
+        run = run_playbook(CUT_OVER)
     refused(run, "users", "first_name", "taken back", "runs on SQLite", "PostgreSQL was not left as it was")
     on_sqlite(now(), before.application["sha256"])
     # Somebody's change is not thrown away unasked, by the next run either.
@@ -132,22 +168,6 @@ def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, 
     assert not stopped(again)
     assert now().rows == 2000
     db1.check_output(postgres, f"TRUNCATE {', '.join(TABLES)}")
-    assert now().target == before.target
-
-
-def test_a_server_that_goes_away_keeps_nobody_waiting(run_playbook, before_step, db1, now):
-    before = now()
-    before_step("compare", f"podman exec {db1.backend.name} systemctl stop postgresql@15-main")
-    try:
-        run = run_playbook(CUT_OVER)
-    finally:
-        before_step("", "")
-        db1.check_output("systemctl start postgresql@15-main")
-    refused(run, "Connection refused", "taken back", "runs on SQLite", "PostgreSQL was not left as it was")
-    on_sqlite(now(), before.application["sha256"])
-    assert now().rows == 2000
-    # The next run takes the rows back, which are its own project's, before it looks at the target.
-    refused(run_playbook(CUT_OVER, application_database_user_password="wrong-one"), "password authentication failed")
     assert now().target == before.target
 
 
@@ -168,7 +188,27 @@ def test_a_full_target_is_told_and_made_whole_when_there_is_room(run_playbook, d
     refused(run, "No space left on device", "taken back", "runs on SQLite")
     on_sqlite(now(), before.application["sha256"])
     # TRUNCATE needs room as well. With room again, the next run makes the target whole before it looks at it.
-    refused(run_playbook(CUT_OVER, application_database_user_password="wrong-one"), "password authentication failed")
+    check = run_playbook(CUT_OVER, "--check")
+    assert check.returncode == 0, check.message()
+    assert "An unfinished load has left its part in PostgreSQL" in check.output
+    again = run_playbook(CUT_OVER, application_database_user_password="wrong-one")
+    refused(again, "password authentication failed", "What an unfinished load had left in PostgreSQL was taken back.")
     after = now()
     assert after.target == before.target
     assert after.application == before.application
+
+
+def test_a_server_that_goes_away_keeps_nobody_waiting(run_playbook, before_step, db1, now):
+    before = now()
+    try:
+        with before_step("compare", f"podman exec {db1.backend.name} systemctl stop postgresql@15-main"):
+            run = run_playbook(CUT_OVER)
+    finally:
+        db1.check_output("systemctl start postgresql@15-main")
+    refused(run, "Connection refused", "taken back", "runs on SQLite", "PostgreSQL was not left as it was")
+    on_sqlite(now(), before.application["sha256"])
+    assert now().rows == 2000
+    # A refusal has changed nothing, in PostgreSQL neither: the rows go with the next load, in the next file.
+    left = now().target
+    refused(run_playbook(CUT_OVER, application_config_host=""), "application_config_host is not set. Give the name")
+    assert now().target == left

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
-from journeys import ENV, PATH, journal, latest_run, look, on_postgresql, on_sqlite, write_one
+from journeys import ENV, PATH, WRITE, journal, latest_run, look, on_postgresql, on_sqlite, write_one
 
 CUT_OVER, ROLL_BACK, VALIDATE = (f"playbooks/{name}.yml" for name in ("cut_over", "roll_back", "validate"))
 
@@ -81,31 +82,73 @@ def test_a_rehearsal_is_refused_now(first, run_playbook):
     assert "DB_TYPE in /srv/contralock/.env is postgresql" in run.message()
 
 
-@pytest.fixture(scope="module")
-def written(first, app1, db1):
-    """Two rows that users write on PostgreSQL."""
-    write_one(app1)
-    write_one(app1)
-    return look(app1, db1)
+def rows_of(app1):
+    """The rows that the latest way back lists as lost."""
+    file = f"{latest_run(app1, 'roll_back')}/later_rows.jsonl"
+    return [json.loads(line) for line in app1.check_output(f"cat {file}").splitlines()]
 
 
-def test_the_way_back_refuses_to_lose_rows(written, run_playbook, now):
-    assert written.rows == 2002
-    for wrong in ({}, {"rollback_discard_rows": 1}, {"rollback_discard_rows": 3}):
-        run = run_playbook(ROLL_BACK, **wrong)
-        assert run.returncode != 0
-        assert "notifications: 2 added, 0 changed, 0 removed" in run.message()
-        assert "rollback_discard_rows=2" in run.message()
+WRITER = f"import time\nwhile True:\n    {WRITE}\n    time.sleep(0.3)"
+
+
+def test_the_way_back_refuses_to_lose_rows_while_users_write(first, run_playbook, app1, now):
+    write_one(app1)
+    app1.check_output("systemd-run --unit=writer python3 -c %s", WRITER)
+    try:
+        run = run_playbook(ROLL_BACK)
+    finally:
+        app1.check_output("systemctl stop writer")
+    assert run.returncode != 0
+    number = len(rows_of(app1))
+    assert number >= 1
+    assert f"PostgreSQL has {number} rows that differ" in run.message()
+    assert f"(notifications: {number} added, 0 changed, 0 removed)" in run.message()
+    assert f"-e rollback_discard_rows={number}. Each of them stands in " in run.message()
+    assert "stop it first (systemctl stop contralock.service), then the number stands still" in run.message()
+    assert run.message().endswith("Nothing was changed.")
+    assert {(row["table"], row["what"]) for row in rows_of(app1)} == {("notifications", "added")}
+    assert len({row["key"] for row in rows_of(app1)}) == number
+    state = now()
+    on_postgresql(state)
+    # A user writes while it counts: the number was true, and is no longer.
+    assert state.rows > 2000 + number
+
+
+#: Somebody else who works with PostgreSQL: a second worker, a psql.
+INSERT = """INSERT INTO notifications
+SELECT (jsonb_populate_record(n, jsonb_build_object('id', gen_random_uuid()))).* FROM notifications AS n LIMIT 1"""
+
+
+@pytest.fixture
+def a_late_row(before_step, db1):
+    """A row that somebody else writes when the application has stopped, before PostgreSQL is closed."""
+    command = f"runuser -u postgres -- psql -qd contralock -c {shlex.quote(INSERT)}"
+    return before_step("revoke", f"podman exec {db1.backend.name} {command}")
+
+
+def test_a_row_that_comes_between_the_stop_and_the_count_is_not_lost(first, run_playbook, a_late_row, app1, now):
+    before = now()
+    given = before.rows - 2000
+    with a_late_row:
+        run = run_playbook(ROLL_BACK, rollback_discard_rows=given)
+    assert run.returncode != 0
+    assert f"PostgreSQL has {given + 1} rows that differ" in run.message()
+    assert "What was stopped was started again: the application runs on PostgreSQL." in run.message()
     after = now()
     on_postgresql(after)
-    assert after.target["fingerprint"] == written.target["fingerprint"]
+    assert after.rows == before.rows + 1
+    assert after.application == before.application
+    # Nothing is left to go on with.
+    report = json.loads(app1.check_output(f"cat {latest_run(app1, 'cut_over')}/report.json"))
+    assert report["outcome"] == "done"
+    assert journal(app1, "roll_back")[-1]["facts"]["outcome"] == "failed"
 
 
-def test_a_tampered_backup_is_refused(written, run_playbook, app1, now):
+def test_a_tampered_backup_is_refused(first, run_playbook, app1, now):
     backup = f"{latest_run(app1, 'cut_over')}/source.sqlite"
     app1.check_output(f"cp -p {backup} /root/kept && printf x | dd of={backup} bs=1 seek=5000 conv=notrunc status=none")
     try:
-        run = run_playbook(ROLL_BACK, rollback_discard_rows=2)
+        run = run_playbook(ROLL_BACK, rollback_discard_rows=now().rows - 2000)
         assert run.returncode != 0
         assert "it was changed" in run.message()
         on_postgresql(now())
@@ -113,12 +156,22 @@ def test_a_tampered_backup_is_refused(written, run_playbook, app1, now):
         app1.check_output(f"mv /root/kept {backup}")
 
 
-def test_back_it_goes_when_the_rows_are_given_up_and_twice_more_nothing(first, written, run_playbook, now):
-    run = run_playbook(ROLL_BACK, rollback_discard_rows=2)
+def test_back_it_goes_when_the_rows_are_given_up_and_twice_more_nothing(first, run_playbook, app1, now):
+    # As the refusal says: with the application stopped, the number stands still.
+    app1.check_output("systemctl stop contralock.service")
+    number = now().rows - 2000
+    wrong = run_playbook(ROLL_BACK, rollback_discard_rows=number + 1)
+    assert wrong.returncode != 0
+    assert f"rollback_discard_rows={number}." in wrong.message()
+    assert "stop it first" not in wrong.message()
+    assert now().application["active"] == "inactive"
+    run = run_playbook(ROLL_BACK, rollback_discard_rows=number)
     assert run.returncode == 0, run.message()
     after = now()
     on_sqlite(after, first["before"].application["sha256"])
     assert after.application == first["before"].application
+    # Given up, and kept until the next load all the same.
+    assert after.rows == 2000 + number
     for _ in range(2):
         again = run_playbook(ROLL_BACK)
         assert again.returncode == 0, again.message()
@@ -126,13 +179,56 @@ def test_back_it_goes_when_the_rows_are_given_up_and_twice_more_nothing(first, w
     on_sqlite(now(), first["before"].application["sha256"])
 
 
-def test_forward_again_and_back_without_later_writes(first, written, run_playbook, app1, now):
-    app1.check_output(f"stat {PATH}")
+def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(first, run_playbook, before_step, app1, now):
+    """The way back that a failed proof begins would lose a row: so both are told, and nothing is lost."""
+    hold = f"exec 3< $(ls -d {PATH}.before-*); exec sleep 600"
+    start = f"systemd-run --quiet --unit=holder sh -c {shlex.quote(hold)}; python3 -c {shlex.quote(WRITE)}"
+    with before_step("prove", f"podman exec {app1.backend.name} sh -c {shlex.quote(start)}"):
+        run = run_playbook(CUT_OVER)
+    assert run.returncode != 0
+    message = run.failures[-1][1]
+    for part in (
+        "failed, and was not taken back. What happened: ",
+        "is in use by process",
+        "Then, on the way back: PostgreSQL has 1 rows that differ from the backup",
+        "The application runs on PostgreSQL",
+        "playbooks/roll_back.yml to go back, or ansible-playbook playbooks/cut_over.yml to go on",
+    ):
+        assert part in " ".join(message.split()), message
+    on_postgresql(now())
+    check = run_playbook(CUT_OVER, "--check")
+    assert check.returncode == 0, check.message()
+    assert "was cut short at the step prove. What the window needs was NOT asked" in check.output
+    app1.check_output("systemctl stop holder")
+    # A report that cannot be written takes nothing back, either.
+    begun = latest_run(app1, "cut_over")
+    app1.check_output(f"mkdir {begun}/report.json")
     forward = run_playbook(CUT_OVER)
     assert forward.returncode == 0, forward.message()
-    state = now()
-    on_postgresql(state)
-    assert state.rows == 2000
-    back = run_playbook(ROLL_BACK)
+    assert "its report could not be written" in forward.output
+    app1.check_output(f"rmdir {begun}/report.json")
+    assert latest_run(app1, "cut_over") == begun
+    assert journal(app1, "cut_over")[-1]["facts"]["outcome"] == "done"
+    on_postgresql(now())
+    assert now().rows == 2001
+
+
+def test_back_without_a_postgresql_that_is_gone(first, run_playbook, app1, db1, now):
+    on_postgresql(now())
+    early = run_playbook(ROLL_BACK, rollback_without_target=True)
+    assert early.returncode != 0
+    assert "rollback_without_target is true, and PostgreSQL answers" in early.message()
+    on_postgresql(now())
+    db1.check_output("systemctl stop postgresql@15-main")
+    try:
+        back = run_playbook(ROLL_BACK, rollback_without_target=True)
+    finally:
+        db1.check_output("systemctl start postgresql@15-main")
     assert back.returncode == 0, back.message()
-    on_sqlite(now(), first["before"].application["sha256"])
+    after = now()
+    assert after.application == first["before"].application
+    # What nobody could count is not thrown away by the next load, unless somebody says so.
+    assert after.rows == 2001
+    refused = run_playbook(CUT_OVER, "--check")
+    assert refused.returncode != 0
+    assert "rows have changed in the target since they were loaded (notifications)" in refused.message()
