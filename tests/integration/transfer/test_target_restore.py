@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,8 +37,9 @@ USER = """INSERT INTO users (email, password, first_name, last_name, role)
 
 CHILD = """
 import contextlib, sys
+from dataclasses import replace
 from pathlib import Path
-from ansible_collections.contralock.database.plugins.module_utils import pgloader
+from ansible_collections.contralock.database.plugins.module_utils import pgloader, session_crew
 from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.plan import make_plan
@@ -47,12 +49,12 @@ from ansible_collections.contralock.database.plugins.module_utils.source_schema 
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 from tests.integration.profile.contralock_target import PROFILE
 
-source, target, scratch, record = sys.argv[1:]
-pgloader.TICK_SECONDS = 0.0
+source, target, scratch, record, engine = sys.argv[1:]
+pgloader.TICK_SECONDS = session_crew.TICK_SECONDS = 0.0
 with connect(target, "child") as owner, contextlib.closing(open_source(Path(source))) as opened:
     plan = make_plan(load_profile(PROFILE).mapping, read_schema(opened), snapshot(owner))
 order = Transfer(Path(source), target, plan, Path(scratch), Path(record), "test")
-transfer(order, lambda said: print(said["line"], flush=True))
+transfer(replace(order, engine=engine), lambda said: print(said["line"], flush=True))
 """
 
 
@@ -79,18 +81,29 @@ def programs(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("moment", ["prepare:", "load: ", "load: [1-9]"])
+@pytest.mark.parametrize(
+    ("moment", "engine"),
+    [
+        ("prepare:", "pgloader"),
+        ("load: ", "pgloader"),
+        ("load: [1-9]", "pgloader"),
+        ("load: ", "arrow"),
+        ("load: [1-9]", "arrow"),
+        ("load: k", "arrow"),
+        ("load: c", "arrow"),
+    ],
+)
 def test_a_load_that_is_killed_is_brought_back(
     order: Transfer, owner: Connection, target: Target, scratch: Path, moment: str
 ) -> None:
-    arguments = [str(order.source), order.target, str(scratch), str(order.record)]
+    arguments = [str(order.source), order.target, str(scratch), str(order.record), order.engine]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}/collections:{ROOT}"}
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True, env=environment
     ) as child:
         assert child.stdout
         for line in child.stdout:
-            if line.startswith(moment[:6]) and (moment[-1] != "]" or not line.startswith("load: 0")):
+            if re.match(moment, line):
                 child.send_signal(signal.SIGKILL)
                 break
     deadline = time.monotonic() + 10
@@ -103,10 +116,10 @@ def test_a_load_that_is_killed_is_brought_back(
         assert not order.record.exists()
     else:
         restored = restore_target(order.target, recorded(order))
-        assert restored.changed or moment == "load: "
+        assert restored.changed or (moment, order.engine) == ("load: ", "pgloader")
         assert not restore_target(order.target, recorded(order)).changed
     assert_empty_and_whole(order, owner)
-    if moment == "load: [1-9]":
+    if moment != "prepare:":
         # The next attempt needs nobody to clean up.
         assert transfer(order).rows == ROWS
         assert list(scratch.iterdir()) == []
