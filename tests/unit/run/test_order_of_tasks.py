@@ -1,0 +1,152 @@
+"""What has to come before what in the roles that move the application: read from their tasks, without a host.
+
+The journeys in molecule/cut_over show that it works; here a step that is moved, or a guard that is dropped, is seen at
+once. The order is that of ``steps.py``, which journal, report and kill tests go by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.contralock.database.plugins.module_utils.steps import steps_of
+
+ROLES = Path(__file__).parents[3] / "roles"
+IMPORTS = ("ansible.builtin.import_tasks", "ansible.builtin.include_tasks")
+ROLE = "ansible.builtin.import_role"
+MODULES = "contralock.database."
+#: By the role that plays them, the verb whose steps they are; opening and closing are the role migration_run's.
+VERBS = {"cutover": "cut_over", "rollback": "roll_back", "rehearsal": "rehearse"}
+
+
+def tasks_of(
+    role: str, file: str = "main.yml", content: list[dict[str, Any]] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The tasks of a role in their order, those of its own files in place; what rescues is left out."""
+    found = content if content is not None else yaml.safe_load((ROLES / role / "tasks" / file).read_text("utf-8"))
+    for task in found:
+        imported = next((task[name]["file"] for name in IMPORTS if name in task), None)
+        if imported:
+            yield from tasks_of(role, imported)
+        elif "block" in task:
+            yield from tasks_of(role, file, task["block"])
+            yield from tasks_of(role, file, task.get("always", []))
+        else:
+            yield task
+
+
+def label(task: dict[str, Any]) -> str:
+    """A task as it is spoken of below: what it runs, with the words that tell it from others of its kind."""
+    if ROLE in task:
+        return f"{task[ROLE]['name']}/{task[ROLE].get('tasks_from', 'main.yml')}"
+    name = next((name for name in task if name.startswith((MODULES, "ansible.builtin."))), "")
+    given = task[name] if isinstance(task.get(name), dict) else {}
+    words = [str(given.get(key, "")) for key in ("state", "step", "uses", "that")]
+    return " ".join([name.rpartition(".")[2], *filter(None, words)])
+
+
+def recorded(role: str) -> list[str]:
+    """The steps in the order in which the role records that they begin: by a task of its own or a module that does."""
+    names = [step.name for step in steps_of(VERBS[role])]
+    seen: list[str] = []
+    for task in tasks_of(role):
+        given = [str(value) for value in yaml_values(task)]
+        seen += [name for name in names if name in given and name not in seen]
+    return seen
+
+
+def yaml_values(task: dict[str, Any]) -> Iterator[object]:
+    """The values of a task's arguments that name a step."""
+    for name, value in task.items():
+        if name.startswith(MODULES) and isinstance(value, dict) and value.get("state") != "failed":
+            yield value.get("step")
+        if name == "vars":
+            yield from (one for key, one in value.items() if key.endswith("_step"))
+
+
+def position(labels: list[str], pattern: str) -> int:
+    """Where the first task is whose label fits."""
+    found = [number for number, text in enumerate(labels) if re.search(pattern, text)]
+    assert found, f"no task is {pattern}"
+    return found[0]
+
+
+@pytest.mark.parametrize("role", VERBS)
+def test_steps_are_taken_in_the_order_of_their_list(role):
+    assert recorded(role) == [step.name for step in steps_of(VERBS[role])[1:-1]]
+
+
+#: Role, what comes first, what comes after it.
+PAIRS = [
+    ("cutover", r"assert application_config_found.type == 'sqlite'", "migration_run begun stop"),
+    ("cutover", r"assert application_service_found.running", "migration_run begun stop"),
+    ("cutover", r"assert .*application_config_path == __cutover_env_path", "migration_run begun stop"),
+    ("cutover", r"assert __cutover_own \| length > 0", "migration_run begun stop"),
+    ("cutover", r"assert __cutover_foreign \| length == 0", "migration_run begun stop"),
+    ("cutover", "data_transfer/settle.yml", "pg_schema"),
+    ("cutover", r"assert __cutover_schema.pending \| length == 0", "source_assessment"),
+    ("cutover", "source_assessment", "migration_run begun stop"),
+    ("cutover", "application_access tested", "migration_run begun stop"),
+    ("cutover", "application_service/stop.yml", "source_fence/main.yml"),
+    ("cutover", "source_fence/main.yml", "sqlite_backup/main.yml"),
+    ("cutover", "sqlite_backup/main.yml", "data_transfer/main.yml"),
+    ("cutover", "data_transfer/main.yml", "data_integrity/main.yml"),
+    ("cutover", "data_integrity/main.yml", "application_access grant"),
+    ("cutover", "application_access grant", "application_config/main.yml"),
+    ("cutover", "application_config/main.yml", "application_config/flip.yml"),
+    ("cutover", "application_config/flip.yml", "application_service/start.yml"),
+    ("cutover", "application_service/start.yml", "application_service/wait.yml"),
+    ("cutover", "application_service/wait.yml", "migration_run done start"),
+    ("cutover", "migration_run done start", "application_proof prove postgresql"),
+    ("cutover", "application_proof prove postgresql", "migration_run/close.yml"),
+    ("rollback", "source_restore/test.yml", "migration_run begun stop"),
+    ("rollback", "data_integrity_result.later_rows == rollback_discard_rows", "migration_run begun stop"),
+    ("rollback", "application_service/stop.yml", "application_access absent revoke"),
+    # Whoever may still connect writes behind a count.
+    ("rollback", "application_access absent revoke", "migration_run begun recount"),
+    ("rollback", "migration_run done recount", "source_restore/main.yml"),
+    ("rollback", "source_restore/main.yml", "application_config/flip.yml"),
+    ("rollback", "application_config/flip.yml", "application_service/start.yml"),
+    ("rollback", "application_service/start.yml", "application_service/wait.yml"),
+    ("rollback", "application_service/wait.yml", "migration_run done start"),
+    ("rollback", "migration_run done start", "application_proof prove sqlite"),
+    ("rollback", "application_proof prove sqlite", "migration_run/close.yml"),
+]
+
+
+@pytest.mark.parametrize(("role", "first", "after"), PAIRS)
+def test_the_one_comes_before_the_other(role, first, after):
+    labels = [label(task) for task in tasks_of(role)]
+    assert position(labels, first) < position(labels, after)
+
+
+def test_the_count_that_decides_stands_between_the_two_records_of_its_step():
+    labels = [label(task) for task in tasks_of("rollback")]
+    begun, done = position(labels, "migration_run begun recount"), position(labels, "migration_run done recount")
+    between = labels[begun:done]
+    assert position(between, "data_integrity/main.yml") < position(between, "later_rows == rollback_discard_rows")
+
+
+def test_what_is_proven_is_not_taken_back():
+    """The block that is taken back ends with the proof."""
+    (window,) = yaml.safe_load((ROLES / "cutover/tasks/window.yml").read_text("utf-8"))
+    taken_back = [label(task) for task in tasks_of("cutover", "window.yml", window["block"])]
+    assert taken_back[-1].startswith("application_proof")
+    assert [rescue["ansible.builtin.import_tasks"]["file"] for rescue in window["rescue"]] == ["take_back.yml"]
+
+
+def test_a_way_back_that_is_refused_gives_back_before_it_leaves():
+    """Connect first, because an application that starts without it fails."""
+    labels = [label(task) for task in tasks_of("rollback", "leave.yml")]
+    connect, start = position(labels, "^application_access$"), position(labels, "application_service/start.yml")
+    assert connect < start < position(labels, "migration_run taken_back") < position(labels, "migration_run left")
+
+
+@pytest.mark.parametrize("pattern", ["no such task", "application_access absent grant"])
+def test_a_task_that_is_gone_is_noticed(pattern):
+    with pytest.raises(AssertionError, match="no task is"):
+        position([label(task) for task in tasks_of("cutover")], pattern)
