@@ -15,9 +15,10 @@ import pyarrow as pa
 
 from .affinity import holds_numbers
 from .cells import Cells
-from .conversion_base import Conversion, Converted, Reader, UnfitError, json_text, read_singly
+from .conversion_base import Conversion, Converted, Reader, UnfitError, json_text, read_rest, read_singly
 from .conversion_numbers import NOT_FINITE
 from .conversion_texts import decoded
+from .jsonb_columns import printed_together
 from .jsonb_form import check_json, compact_form, jsonb_form
 from .source_encoding import Encoding
 
@@ -87,11 +88,23 @@ class JsonbConversion(JsonConversion):
         texts = [None if text is None else spelled_json(text, self.encoding) for text in values.to_pylist()]
         return pa.array(texts, pa.string())
 
+    def _texts(self, part: pa.LargeBinaryArray) -> Converted:
+        return read_rest(part, _printed_together(part), self._document)
+
     def _document(self, value: bytes) -> str:
         return jsonb_form(decoded(value))
 
     def _number(self, value: int | float) -> str:
         return jsonb_form(super()._number(value))
+
+
+def _printed_together(part: pa.LargeBinaryArray) -> pa.StringArray:
+    try:
+        part.cast(pa.string())
+    except pa.ArrowInvalid:
+        # Some text is no UTF-8; the exact reader finds out which.
+        return pa.nulls(len(part), pa.string())
+    return printed_together(part)
 
 
 def spelled_json(printed: str, encoding: Encoding) -> str:
