@@ -17,7 +17,7 @@ PLAYBOOKS = {
     "roll_back": "playbooks/roll_back.yml",
     "rehearse": "playbooks/rehearse.yml",
 }
-# Opening and closing are one append to the journal each; tests/unit/run kills those.
+# Opening and closing write journal, lease and, of a way back, the other run: tests/unit/run kills each operation of it.
 OWN = {"open", "close"}
 
 

@@ -90,8 +90,10 @@ def decide(request: Request) -> Decision:
     unfinished = [run for run in runs_in(request.root) if run.outcome() is None]
     mine = [run for run in unfinished if run.verb == request.verb]
     others = [run for run in unfinished if run.verb != request.verb]
-    # A run that changed nothing, or whose changes were taken back, is closed on the way.
-    forget = tuple(run for run in others if not run.changed_anything())
+    # A run that changed nothing, or whose changes were taken back, is closed on the way; but what a way back takes back
+    # is closed by that one, and as taken back.
+    begun_for = mine[-1].facts("open").get("takes_back", "") if mine else ""
+    forget = tuple(run for run in others if not run.changed_anything() and run.id != begun_for)
     in_the_way = [run for run in others if run.changed_anything() and run.verb not in _TAKES[request.verb]]
     if in_the_way:
         raise _unfinished(in_the_way[-1], request.verb)
@@ -126,8 +128,10 @@ def _decide_way_back(request: Request, mine: list[RunDirectory], forget: tuple[R
     cut_overs = [run for run in runs_in(request.root, "cut_over") if run.changed_anything()]
     takes_back = cut_overs[-1] if cut_overs else None
     if mine:
+        # What it was begun for, however that one stands by now: the end of a way back closes it first, and a kill there
+        # leaves this one open.
         begun_for = mine[-1].facts("open").get("takes_back", "")
-        named = next((run for run in cut_overs if run.id == begun_for), takes_back)
+        named = next((run for run in runs_in(request.root, "cut_over") if run.id == begun_for), takes_back)
         return Decision(mine[-1], takes_back=named, forget=forget)
     is_open = takes_back is not None and takes_back.outcome() is None
     done = None if is_open else _where_it_ended(request, "roll_back", "SQLite")
