@@ -49,7 +49,6 @@ with command_line.library():
         scratch_target,
     )
     from ansible_collections.contralock.database.plugins.module_utils.source_encoding import Encoding
-    from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -110,18 +109,17 @@ def draft(given: argparse.Namespace, screen: Screen) -> Answer:
     folder = folder_of(given)
     assert_free(folder)
     with (
-        contextlib.closing(open_source(given.source)) as source,
         trial_database(given.target) as conninfo,
         connect(conninfo, APPLICATION_NAME) as connection,
         tempfile.TemporaryDirectory() as scratch,
     ):
         order = DraftOrder(NamingRule(given.naming), given.written_by, given.types == "data", quoted_by(connection))
-        found = draft_profile(source, order, screen.counted)
+        found = draft_profile(given.source, order, screen.counted)
         try_pieces(connection, found)
         file = Path(scratch) / "mapping.yml"
         file.write_text(mapping_text(found), encoding="utf-8")
         mapping = parse_mapping(read_yaml(file), read_schema(PROFILES / SCHEMA_FILE))
-        proof = prove_draft(connection, source, changes_of(found), mapping, screen.counted)
+        proof = prove_draft(connection, given.source, changes_of(found), mapping, screen.counted)
         write_profile(folder, found, proof, given.source.name, PROFILES / SCHEMA_FILE)
     return Answer(as_document(folder, found, proof), as_lines(folder, found, proof), proof.ready)
 

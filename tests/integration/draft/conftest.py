@@ -26,7 +26,6 @@ from ansible_collections.contralock.database.plugins.module_utils.draft_profile_
 )
 from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema, read_yaml
 from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
 
 from tests.integration.draft.makers import write
 from tests.throwaway_cluster import Cluster
@@ -68,17 +67,13 @@ def drafted_from(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
 
     def make(source: Path, **order: Any) -> Drafted:
         folder = tmp_path_factory.mktemp("profiles") / "drafted"
-        with (
-            cluster.database() as fresh,
-            connect(fresh.conninfo, "draft") as connection,
-            closing(open_source(source)) as opened,
-        ):
-            draft = draft_profile(opened, DraftOrder(quote=quoted_by(connection), **order))
+        with cluster.database() as fresh, connect(fresh.conninfo, "draft") as connection:
+            draft = draft_profile(source, DraftOrder(quote=quoted_by(connection), **order))
             try_pieces(connection, draft)
             file = folder.with_name("mapping.yml")
             file.write_text(mapping_text(draft))
             mapping = parse_mapping(read_yaml(file), read_schema(DOCUMENT_SCHEMA))
-            proof = prove_draft(connection, opened, changes_of(draft), mapping)
+            proof = prove_draft(connection, source, changes_of(draft), mapping)
         write_profile(folder, draft, proof, source.name, DOCUMENT_SCHEMA)
         return Drafted(source, draft, proof, folder)
 

@@ -23,7 +23,6 @@ from ansible_collections.contralock.database.plugins.module_utils.mapping_docume
 from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_yaml
 from ansible_collections.contralock.database.plugins.module_utils.naming import NamingRule
 from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
 from ansible_collections.contralock.database.plugins.module_utils.source_schema import (
     SourceColumn,
     SourceSchema,
@@ -47,8 +46,7 @@ def draft(tmp_path: Path) -> Drafts:
             database.executescript(script)
             for row in rows:
                 database.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(row))})", row)
-        with closing(open_source(path)) as opened:
-            return draft_profile(opened, DraftOrder(**order))
+        return draft_profile(path, DraftOrder(**order))
 
     return make
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from .draft_profile_columns import ColumnMaker
 from .draft_profile_expressions import implied
@@ -23,8 +25,7 @@ from .draft_profile_study import Study, study_table
 from .draft_profile_types import Facts, candidates_of
 from .errors import MigrationError
 from .naming import NamingRule
-from .source_file import Progress, quote_identifier
-from .source_reader import one_view
+from .source_file import Progress, open_source, quote_identifier
 from .source_schema import SourceSchema, ask_schema, read_schema
 
 #: What pgloader's grammar has no way to say in a name.
@@ -48,25 +49,26 @@ class DraftOrder:
     quote: Quote = quote_identifier
 
 
-def draft_profile(connection: sqlite3.Connection, order: DraftOrder, progress: Progress | None = None) -> Draft:
+def draft_profile(path: Path, order: DraftOrder, progress: Progress | None = None) -> Draft:
     """Draft a profile.
 
     Args:
-        connection: From ``open_source``. Everything is read in one transaction.
+        path: The SQLite file, which nobody writes meanwhile.
         order: How.
         progress: Called with the source's table, its rows so far, and all of them.
 
     Raises:
         MigrationError: The source cannot be read, has virtual tables, or has no table that would move.
     """
-    with one_view(connection):
-        return _Drafter(connection, order, progress or (lambda *_: None)).draft()
+    with closing(open_source(path)) as connection:
+        return _Drafter(path, connection, order, progress or (lambda *_: None)).draft()
 
 
 class _Drafter:
     """Drafts one profile, step by step."""
 
-    def __init__(self, connection: sqlite3.Connection, order: DraftOrder, progress: Progress) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, order: DraftOrder, progress: Progress) -> None:
+        self._path = path
         self._connection = connection
         self._order = order
         self._progress = progress
@@ -139,7 +141,7 @@ class _Drafter:
         detail = self._details[name]
         facts = [self._facts(detail, column.name) for column in detail.table.columns]
         candidates = [candidates_of(column, fact) for column, fact in zip(detail.table.columns, facts, strict=True)]
-        found = study_table(self._connection, detail.table, self._targets[name], candidates, self._progress)
+        found = study_table(self._path, detail.table, self._targets[name], candidates, self._progress)
         for column, study in found.items():
             yield (name, column), study
 

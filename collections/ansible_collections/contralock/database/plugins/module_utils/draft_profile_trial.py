@@ -5,11 +5,11 @@ The database is a private one, or a scratch one beside a target; what is tried i
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 
 import psycopg
 
@@ -19,13 +19,13 @@ from .draft_profile_columns import not_generated
 from .draft_profile_model import Draft, DraftColumn, DraftTable, PieceKind, Quote
 from .draft_profile_sql import bare_table, create_enums
 from .errors import MigrationError
-from .findings import Finding, RuleCount, examine
+from .findings import Finding, RuleCount, examine_file
 from .plan import make_plan
 from .profile import Mapping
 from .schema_changes import Request, perform
 from .schema_execution import refusal
 from .schema_files import Change
-from .source_file import Progress
+from .source_file import Progress, open_source
 from .source_schema import read_schema
 
 APPLICATION_NAME = "contralock draft_profile"
@@ -89,7 +89,7 @@ def try_pieces(connection: Connection, draft: Draft) -> None:
 
 def prove_draft(
     connection: Connection,
-    source: sqlite3.Connection,
+    source: Path,
     changes: Sequence[Change],
     mapping: Mapping,
     progress: Progress | None = None,
@@ -98,10 +98,10 @@ def prove_draft(
 
     Args:
         connection: To an empty database, as its owner.
-        source: From ``open_source``.
+        source: The SQLite file, which nobody writes.
         changes: The drafted schema changes.
         mapping: The drafted mapping.
-        progress: See ``examine``.
+        progress: See ``examine_file``.
 
     Raises:
         MigrationError: A change cannot be applied or taken back, or the source cannot be read.
@@ -114,12 +114,14 @@ def prove_draft(
     return proof
 
 
-def _examined(connection: Connection, source: sqlite3.Connection, mapping: Mapping, progress: Progress | None) -> Proof:
+def _examined(connection: Connection, source: Path, mapping: Mapping, progress: Progress | None) -> Proof:
+    with closing(open_source(source)) as opened:
+        schema = read_schema(opened)
     try:
-        plan = make_plan(mapping, read_schema(source), snapshot(connection))
+        plan = make_plan(mapping, schema, snapshot(connection))
     except MigrationError as error:
         return Proof(problem=str(error))
-    found = examine(source, plan, progress)
+    found = examine_file(source, plan, progress)
     return Proof("", found.findings, found.rule_counts, sum(found.rows.values()), found.notes)
 
 
