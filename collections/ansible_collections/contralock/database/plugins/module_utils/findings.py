@@ -216,7 +216,9 @@ def examine_file(
     with closing(SourceExaminer(plan, folder)) as examiner:
         with closing(open_source(path)) as connection:
             parts = [
-                (table, number, rows) for table in plan.tables for number, rows in enumerate(_parts(connection, table))
+                (table, number, rows)
+                for table in plan.tables
+                for number, rows in enumerate(split_rows(connection, table.source))
             ]
 
         def work(part: _Part, tell: Callable[[tuple[TablePlan, int]], None]) -> None:
@@ -232,11 +234,6 @@ def examine_file(
             if progress:
                 progress(table.target, read[table.target], max(table.source.rows or 0, read[table.target]))
         return examiner.finish(workers)
-
-
-def _parts(connection: sqlite3.Connection, table: TablePlan) -> Sequence[RowRange | None]:
-    """Return the parts of a table; one without a key is whole, because its rows are named by their place."""
-    return split_rows(connection, table.source) if table.key else (None,)
 
 
 def raise_findings(findings: tuple[Finding, ...]) -> None:
