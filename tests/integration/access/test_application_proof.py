@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import subprocess
 import sys
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import application_proof
 from ansible_collections.contralock.database.plugins.module_utils.application_proof import (
     Fenced,
     prove_postgresql,
     prove_sqlite,
 )
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from psycopg.conninfo import make_conninfo
+from ansible_collections.contralock.database.plugins.module_utils.file_holders import Holder
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.throwaway_cluster import throwaway_cluster
 
@@ -127,12 +128,63 @@ def test_back_on_sqlite_the_file_is_held_and_the_role_is_out(server, target, tmp
     path = tmp_path / "app.sqlite"
     path.write_bytes(b"")
     with pytest.raises(MigrationError, match="may still connect"):
-        prove_sqlite(conninfo, role, path, [])
+        prove_sqlite(conninfo, role, path, "")
     with psycopg.connect(conninfo, autocommit=True) as owner:
         owner.execute(f"REVOKE CONNECT ON DATABASE {owner.info.dbname} FROM {role}")
     with pytest.raises(MigrationError, match=r"does not have .* open"):
-        prove_sqlite(conninfo, role, path, [], patience=0.3)
+        prove_sqlite(conninfo, role, path, "", patience=0.3)
     pid = holding(path)
-    assert [holder.pid for holder in prove_sqlite(conninfo, role, path, [pid])] == [pid]
-    with pytest.raises(MigrationError, match=r"does not have .* open"):
-        prove_sqlite(conninfo, role, path, [os.getppid()], patience=0.3)
+    (own,) = prove_sqlite(conninfo, role, path, "")
+    assert own.pid == pid
+    # Where the tests run there may be no systemd: then the process belongs to no unit.
+    assert prove_sqlite(conninfo, role, path, own.unit) == [own]
+
+
+def test_a_file_that_only_somebody_else_holds_is_no_proof(target, tmp_path, holding):
+    """A shell that was left open on the file is not the application."""
+    conninfo, _ = target
+    path = tmp_path / "app.sqlite"
+    path.write_bytes(b"")
+    pid = holding(path)
+    expected = rf"\(contralock\.service\) does not have .* open, within 0\.3 s of its start; process {pid} \(.*\) has\."
+    with pytest.raises(MigrationError, match=expected):
+        prove_sqlite(conninfo, "", path, "contralock.service", patience=0.3)
+
+
+def test_holders_of_the_unit_are_told_from_others(target, tmp_path, monkeypatch):
+    conninfo, _ = target
+    own, other = (
+        Holder(pid, "node", "app", unit, ("app.sqlite",)) for pid, unit in ((7, "a.service"), (8, "b.service"))
+    )
+    monkeypatch.setattr(application_proof, "find_holders", lambda _path: [other, own])
+    assert prove_sqlite(conninfo, "", tmp_path / "app.sqlite", "a.service") == [own]
+
+
+@pytest.mark.parametrize("hidden", ["no member", "a member that inherits nothing"])
+@pytest.mark.parametrize("way", ["socket", "network"])
+def test_a_session_whose_tls_cannot_be_seen_is_no_proof(server, target, fenced, hidden, way):
+    """To an owner without the role's rights PostgreSQL hides the address too, as if it were a socket's."""
+    conninfo, role = target
+    owner = conninfo_to_dict(conninfo)["user"]
+    with psycopg.connect(make_conninfo(conninfo, user="postgres"), autocommit=True) as administrator:
+        if hidden == "no member":
+            administrator.execute(f"REVOKE {role} FROM {owner}")
+        elif administrator.info.server_version >= 160000:
+            administrator.execute(f"GRANT {role} TO {owner} WITH INHERIT FALSE")
+        else:
+            administrator.execute(f"ALTER ROLE {owner} NOINHERIT")
+        more = {"host": "127.0.0.1", "sslmode": "disable"} if way == "network" else {}
+        with as_application(target, **more):
+            expected = rf"does not show {owner} whether 1 of 1 sessions .*GRANT {role} TO {owner} .*INHERIT TRUE"
+            with pytest.raises(MigrationError, match=expected):
+                prove_postgresql(*target, fenced)
+
+
+def test_who_may_read_all_statistics_sees_it_as_well(server, target, fenced):
+    conninfo, role = target
+    owner = conninfo_to_dict(conninfo)["user"]
+    with psycopg.connect(make_conninfo(conninfo, user="postgres"), autocommit=True) as administrator:
+        administrator.execute(f"REVOKE {role} FROM {owner}")
+        administrator.execute(f"GRANT pg_read_all_stats TO {owner}")
+        with as_application(target):
+            assert prove_postgresql(*target, fenced)

@@ -139,6 +139,12 @@ def test_what_is_proven_is_not_taken_back():
     assert [rescue["ansible.builtin.import_tasks"]["file"] for rescue in window["rescue"]] == ["take_back.yml"]
 
 
+def test_the_proof_of_sqlite_is_one_of_the_service_s_own_processes():
+    """A shell that somebody left open on the file is not the application."""
+    (proof,) = [task[f"{MODULES}application_proof"] for task in tasks_of("rollback") if label(task).endswith("sqlite")]
+    assert proof["unit"] == "{{ application_service_unit if application_service_manager == 'systemd' else '' }}"
+
+
 def test_a_way_back_that_is_refused_gives_back_before_it_leaves():
     """Connect first, because an application that starts without it fails."""
     labels = [label(task) for task in tasks_of("rollback", "leave.yml")]

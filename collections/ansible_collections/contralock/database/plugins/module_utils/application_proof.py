@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from psycopg.conninfo import conninfo_to_dict
 
 from .application_access import access_of
 from .durable_files import refused_politely, sha256_of
@@ -33,7 +35,8 @@ def prove_postgresql(target: str, role: str, fenced: Fenced, patience: float = 1
     """Prove that the application works on PostgreSQL, and that nobody touched the SQLite file.
 
     Args:
-        target: The target, as its owner, who is a member of ``role`` (else PostgreSQL hides whether a session has TLS).
+        target: The target, as its owner, who has the rights of ``role`` by membership (else PostgreSQL hides whether a
+            session has TLS).
         role: The role that the application logs in with.
         fenced: What the fence left.
         patience: Seconds in which the first session may appear.
@@ -42,8 +45,8 @@ def prove_postgresql(target: str, role: str, fenced: Fenced, patience: float = 1
         The role's sessions.
 
     Raises:
-        MigrationError: No session of the role is there; one has no TLS; the SQLite file was changed or made anew, or a
-            process holds it. It says what it saw.
+        MigrationError: No session of the role is there; one has no TLS, or it cannot be seen whether it has; the SQLite
+            file was changed or made anew, or a process holds it. It says what it saw.
     """
     sessions = _await(lambda: access_of(target, role)[1], patience)
     if not sessions:
@@ -51,8 +54,15 @@ def prove_postgresql(target: str, role: str, fenced: Fenced, patience: float = 1
             f"no session of role {role!r} was seen in PostgreSQL for {patience:g} s: the application does not use it",
             LOOK_AT,
         )
-    # On a socket there is no network to protect: libpq then has no client address.
-    if plain := [one for one in sessions if one.client_address and not one.tls_version]:
+    if hidden := [one for one in sessions if one.is_hidden]:
+        owner = conninfo_to_dict(target).get("user") or "the target's role"
+        raise MigrationError(
+            f"PostgreSQL does not show {owner} whether {len(hidden)} of {len(sessions)} sessions of role {role!r} use"
+            " TLS",
+            f"Run GRANT {role} TO {owner} as an administrator of the server, from PostgreSQL 16 on WITH INHERIT TRUE",
+        )
+    # On a socket there is no network to protect.
+    if plain := [one for one in sessions if one.is_plain]:
         seen = ", ".join(f"pid {one.pid} from {one.client_address}" for one in plain)
         raise MigrationError(
             f"{len(plain)} of {len(sessions)} sessions of role {role!r} have no TLS ({seen})",
@@ -62,18 +72,18 @@ def prove_postgresql(target: str, role: str, fenced: Fenced, patience: float = 1
     return sessions
 
 
-def prove_sqlite(target: str, role: str, path: Path, unit_pids: Sequence[int], patience: float = 15.0) -> list[Holder]:
+def prove_sqlite(target: str, role: str, path: Path, unit: str, patience: float = 15.0) -> list[Holder]:
     """Prove that the application works on its SQLite file, and on PostgreSQL no longer.
 
     Args:
         target: The target, as its owner.
         role: The role that the application logged in with; empty when PostgreSQL, which it never used, cannot be asked.
         path: The SQLite file.
-        unit_pids: The application's processes; empty when nobody knows them.
+        unit: The application's systemd unit, whose processes count alone; empty when nobody knows which ones are its.
         patience: Seconds in which the application may open its file.
 
     Returns:
-        The processes that hold the file.
+        The application's processes that hold the file.
 
     Raises:
         MigrationError: The role may still connect or is connected, or none of the application's processes has the file
@@ -85,18 +95,14 @@ def prove_sqlite(target: str, role: str, path: Path, unit_pids: Sequence[int], p
             f"role {role!r} {'may still connect to' if may_connect else 'still has sessions in'} PostgreSQL",
             "Run roll_back.yml again",
         )
-    holders = _await(lambda: _of(find_holders(path), unit_pids), patience)
-    if not holders:
-        raise MigrationError(
-            f"the application does not have {path} open, within {patience:g} s of its start",
-            LOOK_AT,
-            {"pids": list(unit_pids)},
-        )
-    return holders
-
-
-def _of(holders: list[Holder], pids: Sequence[int]) -> list[Holder]:
-    return [holder for holder in holders if not pids or holder.pid in pids]
+    if holders := _await(lambda: [one for one in find_holders(path) if not unit or one.unit == unit], patience):
+        return holders
+    others = ", ".join(map(str, find_holders(path)))
+    raise MigrationError(
+        f"the application{f' ({unit})' if unit else ''} does not have {path} open, within {patience:g} s of its start"
+        f"{f'; {others} has' if others else ''}",
+        LOOK_AT,
+    )
 
 
 def _await(look: Callable[[], list[Seen]], patience: float) -> list[Seen]:

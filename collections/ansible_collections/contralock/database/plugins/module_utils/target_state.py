@@ -17,10 +17,12 @@ from .errors import MigrationError
 #: How long a backend may take to notice that it was told to end.
 END_SECONDS = 20.0
 LOCK_WAIT_MILLISECONDS = 30_000
+#: What pg_stat_activity has as the port of a session on a Unix socket.
+SOCKET = -1
 
 _SESSIONS = """
 SELECT a.pid, a.usename::text AS user, a.application_name, host(a.client_addr) AS client_address,
-       s.version AS tls_version
+       a.client_port, s.version AS tls_version
   FROM pg_stat_activity a LEFT JOIN pg_stat_ssl s ON s.pid = a.pid
  WHERE a.usename = %s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
  ORDER BY a.backend_start, a.pid"""
@@ -46,16 +48,28 @@ SELECT c.relname, r.relname
 class Session:
     """A session of a role in this database.
 
-    PostgreSQL hides ``client_address`` and ``tls_version`` from whoever is neither this role, a member of it, nor a
-    member of ``pg_read_all_stats``; they are None then. So ask as the role itself. ``tls_version`` is also None without
-    TLS, and ``client_address`` on a Unix socket.
+    PostgreSQL hides ``client_address``, ``client_port`` and ``tls_version`` from whoever neither is this role, nor has
+    its rights by inheritance, nor those of ``pg_read_all_stats``; they are None then. On a Unix socket ``client_port``
+    is -1 and the other two are None; ``tls_version`` is None without TLS as well.
+    (https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW)
     """
 
     pid: int
     user: str
     application_name: str
     client_address: str | None
+    client_port: int | None
     tls_version: str | None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether PostgreSQL does not tell the asking role where the session comes from, and whether it uses TLS."""
+        return self.client_port is None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it crosses a network without TLS, as far as that is told."""
+        return self.client_port not in (None, SOCKET) and not self.tls_version
 
 
 def row_counts(connection: Connection, schema: str, tables: Iterable[str]) -> dict[str, int]:

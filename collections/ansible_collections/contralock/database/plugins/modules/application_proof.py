@@ -36,11 +36,12 @@ options:
   sha256:
     description: The file's checksum as the fence noted it; with O(uses=postgresql).
     type: str
-  pids:
-    description: The application's processes; with O(uses=sqlite). Any process will do when it is empty.
-    type: list
-    elements: int
-    default: []
+  unit:
+    description:
+      - The application's systemd unit, whose processes count alone; with O(uses=sqlite).
+      - Empty where the application is no unit; any process that has the file open will do then.
+    type: str
+    default: ""
   patience:
     description: Seconds in which the application may begin to use the database.
     type: int
@@ -99,7 +100,7 @@ ARGUMENTS = {
     "path": {"type": "path", "required": True},
     "moved_to": {"type": "path"},
     "sha256": {"type": "str"},
-    "pids": {"type": "list", "elements": "int", "default": []},
+    "unit": {"type": "str", "default": ""},
     "patience": {"type": "int", "default": 15},
     "run": {"type": "path"},
 }
@@ -113,7 +114,7 @@ def prove(module: AnsibleModule) -> Mapping[str, object]:
         fenced = Fenced(path, Path(given["moved_to"]), given["sha256"])
         seen = [asdict(session) for session in prove_postgresql(target, role, fenced, patience)]
     else:
-        seen = [asdict(holder) for holder in prove_sqlite(target, role, path, given["pids"], patience)]
+        seen = [asdict(holder) for holder in prove_sqlite(target, role, path, given["unit"], patience)]
     return {"changed": False, "seen": seen, "facts": {"uses": given["uses"], "seen": seen}}
 
 
