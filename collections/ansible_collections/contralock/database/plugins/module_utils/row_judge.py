@@ -197,8 +197,12 @@ class TableJudge:
 
     def _rows(self, arrays: tuple[pa.Array, ...]) -> Rows:
         numbers = self.key or range(len(self.columns))
-        parts = [hashable(arrays[at], self.columns[at].target.type_name == "numeric") for at in numbers]
-        return Rows(identity_of(parts), arrays)
+        return Rows(identity_of([self._identifying(self.columns[at], arrays[at]) for at in numbers]), arrays)
+
+    def _identifying(self, column: ColumnPlan, values: pa.Array) -> pa.Array:
+        if pa.types.is_list(values.type):  # as PostgreSQL's text: Arrow has no hash of a list
+            return column.conversion.render(values)
+        return hashable(values, column.target.type_name == "numeric")
 
     def _wrong_columns(self, source: Rows, target: Rows) -> dict[int, pa.BooleanArray]:
         """Return number of the column -> which rows differ in it, for the columns in which any does."""

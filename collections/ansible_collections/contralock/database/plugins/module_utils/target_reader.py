@@ -179,26 +179,41 @@ def server_message(error: Exception) -> str:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # no chunk at all, or too much for one array
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
-    if pa.types.is_list(array.type) and isinstance(array.type.value_type, pa.BaseExtensionType):
-        # Copied, because a slice of offsets and a mask do not go together.
-        offsets = pa.array(array.offsets.to_numpy())
-        return pa.ListArray.from_arrays(offsets, array.values.storage, mask=array.is_null())
-    return array.storage if isinstance(array.type, pa.BaseExtensionType) else array
+    chunks = [_stored(chunk) for chunk in column.chunks]
+    if len(chunks) == 1:
+        return chunks[0]
+    return pa.concat_arrays(chunks) if chunks else pa.array([], _stored_type(column.type))
+
+
+def _stored(array: pa.Array) -> pa.Array:
+    """Unwrap an extension type, also that of a list's elements: Arrow can do little with these."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        return array.storage
+    if array.type == _stored_type(array.type):
+        return array
+    # Copied, because a slice of offsets and a mask do not go together.
+    offsets = pa.array(array.offsets.to_numpy())
+    return pa.ListArray.from_arrays(offsets, array.values.storage, mask=array.is_null())
+
+
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(kind) and isinstance(kind.value_type, pa.BaseExtensionType):
+        return pa.list_(kind.value_type.storage_type)
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
 
 
 def _rebatched(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.Table]:
     """Cut the driver's batches anew: equally long batches on both sides are compared without being searched."""
-    held = reader.schema.empty_table()
+    schema = pa.schema([field.with_type(_stored_type(field.type)) for field in reader.schema])
+    held = schema.empty_table()
     for batch in reader:
-        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+        stored = pa.Table.from_arrays([_stored(column) for column in batch.columns], schema=schema)
+        held = pa.concat_tables([held, stored])
         while held.num_rows >= rows:
             yield held.slice(0, rows)
             held = held.slice(rows)
         if held.nbytes > MAX_BATCH_BYTES:
             yield held
-            held = reader.schema.empty_table()
+            held = schema.empty_table()
     if held.num_rows:
         yield held
