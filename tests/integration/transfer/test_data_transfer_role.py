@@ -29,7 +29,7 @@ from ansible_collections.contralock.database.plugins.module_utils.transfer_step 
 )
 
 from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import ROWS, SECRET, fake_pgloader
+from tests.integration.transfer.transfer_server import ROWS, SECRET, both_engines, fake_pgloader
 
 ROOT = Path(__file__).parents[3]
 BINARIES = Path(sys.executable).parent
@@ -67,6 +67,7 @@ def play(folder: Path, order: Transfer, *options: str, tasks_from: str = "main.y
         "data_transfer_source": str(order.source),
         "data_transfer_profile": str(PROFILE),
         "data_transfer_root": str(order.scratch),
+        "data_transfer_engine": order.engine,
         "migration_toolkit_target": order.target,
         "migration_toolkit_python": sys.executable,
         "migration_toolkit_pgloader_versions": list(order.accepted_versions),
@@ -98,6 +99,7 @@ def rows(order: Transfer, owner: Connection) -> int:
     return sum(row_counts(owner, "public", order.tables).values())
 
 
+@both_engines
 def test_check_load_and_back_within_a_run(order: Transfer, owner: Connection, tmp_path: Path) -> None:
     run = create_run(order.scratch, "cut_over", {})
     for step in ("preflight", "stop", "fence", "back_up"):
@@ -113,6 +115,8 @@ def test_check_load_and_back_within_a_run(order: Transfer, owner: Connection, tm
     standing = RunDirectory.at(run.path).standings()["transfer"]
     assert (standing.state, standing.facts["rows"], len(standing.facts["tables"])) == ("done", ROWS, len(order.tables))
     assert {each["rule"] for each in standing.facts["rules"]} >= {"lower"}
+    assert standing.facts["engine"].startswith(f"{order.engine} ")
+    assert standing.facts["rows_per_second"] > 0
 
     emptied = play(tmp_path, order, tasks_from="empty.yml")
     assert (emptied.returncode, emptied.answer["changed"], emptied.answer["rows"]) == (0, True, ROWS), emptied.output
