@@ -41,6 +41,13 @@ def _document(row: int) -> str:
     return json.dumps(content, ensure_ascii=False)
 
 
+def _compact(row: int) -> str:
+    """About 100 bytes, as JSON.stringify writes them."""
+    note = "caf\u00e9" if row % 5 == 0 else "coffee"
+    content = {"id": _uuid(), "amount": row, "ok": row % 2 == 0, "note": note, "tags": ["a", "b"]}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
 #: What is measured: the target's type, the declared type, and what makes the value of a row.
 CASES: dict[str, tuple[str, str, Callable[[int], Value]]] = {
     "text, 20 characters": ("text", "TEXT", lambda row: f"some text number {row}"),
@@ -62,8 +69,11 @@ CASES: dict[str, tuple[str, str, Callable[[int], Value]]] = {
     ),
     "timestamptz, offsets": ("timestamptz(3)", "DATETIME", lambda row: f"2024-01-03T09:10:{row % 60:02}+05:30"),
     "date": ("date", "DATE", lambda row: f"2024-01-{row % 31 + 1:02}"),
-    "json": ("json", "JSON", _document),
-    "jsonb": ("jsonb", "JSON", _document),
+    "time(3)": ("time(3)", "TIME", lambda row: f"09:10:{row % 60:02}.{row % 1000:03}"),
+    "text[]": ("text[]", "TEXT", lambda row: f'["tag {row}","b"]'),
+    "json, 175 bytes": ("json", "JSON", _document),
+    "jsonb, 100 bytes": ("jsonb", "JSON", _compact),
+    "jsonb, 175 bytes": ("jsonb", "JSON", _document),
     "jsonb, odd numbers": (
         "jsonb",
         "TEXT",

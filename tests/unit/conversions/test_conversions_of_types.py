@@ -10,6 +10,7 @@ from ansible_collections.contralock.database.plugins.module_utils import jsonb_f
 from ansible_collections.contralock.database.plugins.module_utils.affinity import Affinity, affinity_of
 from ansible_collections.contralock.database.plugins.module_utils.cells import Cells, Value
 from ansible_collections.contralock.database.plugins.module_utils.conversions import conversion_for
+from ansible_collections.contralock.database.plugins.module_utils.source_encoding import Encoding
 
 from tests.unit.conversions.type_table import column
 
@@ -90,6 +91,39 @@ def test_a_decimal_that_sqlite_cannot_hold_is_not_rounded_on_its_way_back() -> N
     assert found.fits(back).to_pylist() == [False, True, True]
     beyond = found.back(pa.array(["9223372036854775808.0000000000"], pa.string()))
     assert beyond.python(0) == "9223372036854775808.0000000000"
+
+
+def test_an_array_of_an_enumeration_has_its_labels() -> None:
+    """PostgreSQL's catalog has the array's type in the enumeration's schema, with an underscore before its name."""
+    moods = replace(column("mood[]"), type="public.mood[]", type_schema="public")
+    assert conversion_for(moods, "TEXT") is None
+    found = conversion_for(moods, "TEXT", ["sad", "O'K"])
+    assert found is not None
+    assert found.forward(Cells.of(['["sad",null]', None])).to_pylist() == [["sad", None], None]
+    assert found.fits(Cells.of(['["glad"]', '["sad"]'])).to_pylist() == [False, True]
+
+
+def test_what_milliseconds_cannot_say_is_no_number_on_its_way_back() -> None:
+    """PostgreSQL's clock has microseconds; Prisma reads a text in such a column too."""
+    found = conversion_for(column("timestamptz"), "DATETIME", encoding=Encoding.PRISMA)
+    assert found is not None
+    back = found.back(pa.array([1704273055791000, 1704273055791001, None], pa.int64()).view(found.arrow_type))
+    assert [back.python(row) for row in range(3)] == [1704273055791, "2024-01-03T09:10:55.791001+00:00", None]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        (Encoding.SEQUELIZE, "2024-01-03 09:10:55.791001 +00:00"),
+        (Encoding.RAILS, "2024-01-03 09:10:55.791001"),
+        (Encoding.PRISMA_ADAPTER, "2024-01-03T09:10:55.791001+00:00"),
+    ],
+)
+def test_no_digit_of_the_second_is_lost_on_the_way_back(encoding: Encoding, expected: str) -> None:
+    found = conversion_for(column("timestamptz"), "DATETIME", encoding=encoding)
+    assert found is not None
+    back = found.back(pa.array([1704273055791001], pa.int64()).view(found.arrow_type))
+    assert back.python(0) == expected
 
 
 def test_a_refusal_names_the_first_row_of_its_reason() -> None:

@@ -24,14 +24,20 @@ from ansible_collections.contralock.database.plugins.module_utils.profile import
     Truncate,
 )
 from ansible_collections.contralock.database.plugins.module_utils.rules_applied import apply_rules, rule_name
+from ansible_collections.contralock.database.plugins.module_utils.source_encoding import Encoding
 
 from tests.unit.conversions.type_table import column
 
 BAD = bytearray(b" \xff ")
 
 
-def conversion(sql_type: str = "text", declared_type: str = "TEXT", labels: Sequence[str] | None = None) -> Conversion:
-    found = conversion_for(column(sql_type), declared_type, labels)
+def conversion(
+    sql_type: str = "text",
+    declared_type: str = "TEXT",
+    labels: Sequence[str] | None = None,
+    encoding: Encoding = Encoding.SEQUELIZE,
+) -> Conversion:
+    found = conversion_for(column(sql_type), declared_type, labels, encoding)
     assert found is not None
     return found
 
@@ -116,6 +122,27 @@ def test_epoch(unit: EpochUnit, before: int, after: Value) -> None:
     assert applied.counts == {"epoch": int(before != after)}
 
 
+@pytest.mark.parametrize(
+    ("encoding", "sql_type", "unit", "before", "after"),
+    [
+        (Encoding.DJANGO, "timestamptz", EpochUnit.SECONDS, 1704273055, "2024-01-03 09:10:55"),
+        (Encoding.RAILS, "timestamptz", EpochUnit.MILLISECONDS, 1704273055791, "2024-01-03 09:10:55.791000"),
+        (Encoding.SQLALCHEMY, "timestamp", EpochUnit.SECONDS, 1704273055, "2024-01-03 09:10:55.000000"),
+        (Encoding.PRISMA_ADAPTER, "timestamptz(3)", EpochUnit.SECONDS, -1, "1969-12-31T23:59:59.000+00:00"),
+        (Encoding.PRISMA, "timestamptz(3)", EpochUnit.SECONDS, 1704273055, 1704273055000),
+        (Encoding.PRISMA, "timestamptz(3)", EpochUnit.MILLISECONDS, 1704273055791, 1704273055791),
+    ],
+)
+def test_epoch_writes_as_the_column_s_maker(
+    encoding: Encoding, sql_type: str, unit: EpochUnit, before: int, after: Value
+) -> None:
+    made = conversion(sql_type, "DATETIME", encoding=encoding)
+    applied = apply_rules([Epoch(unit)], Cells.of([before, None]), made)
+    assert stored(applied.cells) == texts(after, None)
+    assert applied.counts == {"epoch": int(before != after)}
+    assert made.fits(applied.cells).to_pylist() == [True, True]
+
+
 def test_a_map_gives_numbers_where_the_column_holds_numbers() -> None:
     """SQLite itself makes a number of a text that is written to such a column."""
     rule = MapTexts({"true": "1", "false": "0", "": None, "half": "0.5", "what": "no", "big": "9223372036854775808"})
@@ -165,6 +192,14 @@ def test_default_outside_an_enum() -> None:
     assert stored(numbers.cells) == texts("b", None)
 
 
+@pytest.mark.parametrize(("value", "expected"), [(True, "t"), (False, "f")])
+def test_a_default_of_letters(value: bool, expected: str) -> None:
+    made = conversion("boolean", "boolean", encoding=Encoding.RAILS_5_1)
+    applied = apply_rules([Default(value, Condition.IS_NULL)], Cells.of([None]), made)
+    assert stored(applied.cells) == texts(expected)
+    assert made.forward(applied.cells).to_pylist() == [value]
+
+
 DEFAULTS: list[tuple[str, str, Any, Value]] = [
     ("boolean", "TINYINT(1)", True, 1),
     ("boolean", "TINYINT(1)", False, 0),
@@ -174,6 +209,7 @@ DEFAULTS: list[tuple[str, str, Any, Value]] = [
     ("jsonb", "JSON", "text", '"text"'),
     ("jsonb", "TEXT", True, "true"),
     ("json", "JSON", [1, {"a": "\u00e9"}], '[1,{"a":"\u00e9"}]'),
+    ("text[]", "TEXT", ["a", None], '["a",null]'),
     ("timestamptz(3)", "DATETIME", "2024-01-03 09:10:55.791 +00:00", "2024-01-03 09:10:55.791 +00:00"),
 ]
 

@@ -57,8 +57,7 @@ class UuidConversion(Conversion):
         return {"texts": self._texts}
 
     def back(self, values: pa.Array) -> Cells:
-        texts = _spelled(values) if self._has_dashes else _digits(values)
-        return Cells(len(values), texts=texts.cast(pa.large_binary()))
+        return Cells(len(values), texts=_spelled(values, self._has_dashes).cast(pa.large_binary()))
 
     def render(self, values: pa.Array) -> pa.LargeStringArray:
         return _spelled(values)
@@ -102,17 +101,19 @@ class UuidConversion(Conversion):
         return pa.Array.from_buffers(pa.binary(16), len(texts), [None, pa.py_buffer(packed.T.tobytes())]), good
 
 
-def _spelled(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
-    """Return uuids as PostgreSQL prints them."""
-    digits = _digits(values)
-    parts = [pc.utf8_slice_codeunits(digits, start, stop) for start, stop in _PARTS]
-    return pc.binary_join_element_wise(*parts, pa.scalar("-", pa.large_string()))
-
-
-def _digits(values: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
+def _spelled(values: pa.FixedSizeBinaryArray, has_dashes: bool = True) -> pa.LargeStringArray:
+    """Return uuids as PostgreSQL prints them, or without dashes."""
     present = values.drop_null()
-    data = pa.py_buffer(b"".join(present.to_pylist()).hex().encode())
-    digits = pa.Array.from_buffers(pa.binary(32), len(present), [None, data]).cast(pa.binary()).cast(pa.large_string())
+    stored = np.frombuffer(present.buffers()[1] or b"", np.uint8)[present.offset * 16 :][: len(present) * 16]
+    digits = np.frombuffer(stored.tobytes().hex().encode("ascii"), np.uint8).reshape(len(present), 32)
+    if has_dashes:
+        spelled = np.full((len(present), 36), ord("-"), np.uint8)
+        for dashes, (start, stop) in enumerate(_PARTS):
+            spelled[:, start + dashes : stop + dashes] = digits[:, start:stop]
+        digits = spelled
+    buffers = [None, pa.py_buffer(digits.tobytes())]
+    texts = pa.Array.from_buffers(pa.binary(digits.shape[1]), len(present), buffers).cast(pa.binary())
     if not values.null_count:
-        return digits
-    return pc.replace_with_mask(pa.nulls(len(values), pa.large_string()), pc.is_valid(values), digits)
+        return texts.cast(pa.large_string())
+    nulls = pa.nulls(len(values), pa.large_string())
+    return pc.replace_with_mask(nulls, pc.is_valid(values), texts.cast(pa.large_string()))
