@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from .catalog import Catalog, Constraint, Index
 from .check_expressions import QUALIFIED_COLLATION, Check, parse_check
 from .finding_cells import SHOWN_KEYS, Finding, joined_key
-from .kept_keys import KEPT_BYTES, ROW, KeptKeys
+from .kept_keys import KEPT_BYTES, ROW, KeptKeys, hashes_of
 from .plan import ColumnPlan, Plan, TablePlan
 from .source_reader import quote_identifier
 
@@ -316,12 +316,17 @@ class RowExaminer:
 
 def _repeated(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
     """Return the rows that are like another one in these columns."""
-    if rows.group_by(list(columns)).aggregate([]).num_rows == rows.num_rows:
-        return rows.slice(0, 0)
-    # Rare, and then worth a second look: which rows are in the groups of more than one.
-    groups = rows.group_by(list(columns)).aggregate([(ROW, "list")]).column(f"{ROW}_list")
+    if not rows.num_rows:
+        return rows
+    rows = rows.combine_chunks()
+    hashes = hashes_of([rows.column(name).chunk(0) for name in columns])
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    # Rows that are equal have equal hashes. The others' hashes are hardly ever equal, which is worth a second look.
+    suspects = rows.filter(pa.array(np.isin(hashes, twice))) if len(twice) else rows.slice(0, 0)
+    groups = suspects.group_by(list(columns)).aggregate([(ROW, "list")]).column(f"{ROW}_list")
     shared = pc.list_flatten(groups.filter(pc.greater(pc.list_value_length(groups), 1)))
-    return rows.filter(pc.is_in(rows.column(ROW), value_set=shared))
+    return suspects.filter(pc.is_in(suspects.column(ROW), value_set=shared))
 
 
 def _without_partner(children: pa.Table, parents: pa.Table, columns: Sequence[str], others: Sequence[str]) -> pa.Table:
