@@ -105,6 +105,7 @@ PAIRS = [
     ("cutover", "application_proof prove postgresql", "migration_run/close.yml"),
     ("rollback", "source_restore/test.yml", "migration_run begun stop"),
     ("rollback", "data_integrity_result.later_rows == rollback_discard_rows", "migration_run begun stop"),
+    ("rollback", "assert not __rollback_target.answers", "migration_run begun stop"),
     ("rollback", "application_service/stop.yml", "application_access absent revoke"),
     # Whoever may still connect writes behind a count.
     ("rollback", "application_access absent revoke", "migration_run begun recount"),
@@ -129,6 +130,12 @@ def test_the_count_that_decides_stands_between_the_two_records_of_its_step():
     begun, done = position(labels, "migration_run begun recount"), position(labels, "migration_run done recount")
     between = labels[begun:done]
     assert position(between, "data_integrity/main.yml") < position(between, "later_rows == rollback_discard_rows")
+
+
+def test_a_server_is_asked_again_when_the_application_has_stopped():
+    labels = [label(task) for task in tasks_of("rollback")]
+    stopped, restored = position(labels, "migration_run done stop"), position(labels, "source_restore/main.yml")
+    position(labels[stopped:restored], "assert not __rollback_target.answers")
 
 
 def test_what_is_proven_is_not_taken_back():
