@@ -85,7 +85,7 @@ def printed_together(part: pa.LargeBinaryArray) -> pa.StringArray:
     """
     found = []
     if len(part) >= FEWEST_ROWS and len(data_of(part)) <= _LONGEST_BATCH:
-        step = max(FEWEST_ROWS, len(part) * _CACHED_BYTES // (len(data_of(part)) + 1))
+        step = -(-len(part) // (len(data_of(part)) // _CACHED_BYTES + 1))
         for start in range(0, len(part), step):
             found += [(start + rows, texts) for rows, texts in _Batch(part.slice(start, step)).printed()]
     if not found:
