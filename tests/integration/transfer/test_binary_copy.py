@@ -38,6 +38,7 @@ VALUES: dict[str, tuple[Any, list[Any], list[str]]] = {
                                                             "00010203-0405-0607-0809-0a0b0c0d0e0f"]),
     "bytea": (pa.binary(), [b"", b"\x00\xff"], ["\\x", "\\x00ff"]),
     "date": (pa.date32(), [-719162, 0, 2932896], ["0001-01-01", "1970-01-01", "9999-12-31"]),
+    "time": (pa.time64("us"), [0, 86_399_999_999], ["00:00:00", "23:59:59.999999"]),
     "timestamp": (US, [-1, 946684800000000], ["1969-12-31 23:59:59.999999", "2000-01-01 00:00:00"]),
     "timestamptz": (pa.timestamp("us", "UTC"), [-62135596800000000], ["0001-01-01 00:00:00+00"]),
     "json": (pa.string(), ['{"a": 1,  "a": 2}', "1"], ['{"a": 1,  "a": 2}', "1"]),
@@ -132,6 +133,16 @@ def test_numbers_of_any_length(connection: Any, longest: int) -> None:
     columns = columns_of(connection, ["numeric"])
     texts = [text for text in numbers() if len(text) <= longest] + ["7" * 300 + "." + "1" * 300] * (longest > 16)
     assert sent(connection, BinaryForm(columns), [pa.array(texts, pa.string())]) == [(text,) for text in texts]
+
+
+def test_lists_go_as_text(connection: Any) -> None:
+    columns = columns_of(connection, ["integer", "text[]"])
+    lists = [["a,b", None, "", '"\\'], [], None]
+    rows = [pa.array([1, 2, 3], pa.int32()), pa.array(lists, pa.list_(pa.string()))]
+    form = form_for(columns)
+    assert isinstance(form, TextForm)
+    sent(connection, form, rows)
+    assert connection.execute("SELECT c1 FROM t ORDER BY c0").fetchall() == [(each,) for each in lists]
 
 
 def test_what_has_no_binary_form_goes_as_text(connection: Any) -> None:

@@ -12,23 +12,22 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 import psycopg
 import pyarrow as pa
-from psycopg import sql
 
 from .arrow_copy import Copied, Part, UnfitError, copy_part
 from .columnar_reader import split_rows
 from .connection import Connection, connect
 from .deferred_objects import Deferred, built, find_deferred, proven, put_back, referring, take_away
 from .errors import MigrationError
-from .findings import RuleCount, examine
+from .findings import RuleCount, examine_file
 from .load_faults import load_failure, server_fault
 from .plan import Plan
 from .rules_applied import rule_name
-from .session_crew import SessionCrew, StoppedError
+from .session_crew import SessionCrew, StoppedError, doing
 from .source_file import explained, open_source
 from .target_restore import TargetRecord
 from .transfer_order import APPLICATION_NAME, Engine, Loader, Outcome, Pace, Progress, TableReport, Transfer
@@ -58,8 +57,7 @@ def _assert_ready(_connection: Connection, _order: Transfer) -> None:
 def _prepare(order: Transfer, say: Progress) -> Loader:
     """Examine first where the server would not: it never looks at rows for a constraint that is not valid."""
     if any(not each.validated for each in order.plan.catalog.constraints):
-        with contextlib.closing(open_source(order.source)) as source:
-            _examine(source, order, say)
+        _examine(order, say)
     return partial(_load, order)
 
 
@@ -75,11 +73,11 @@ def _load(order: Transfer, record: TargetRecord, say: Progress) -> Outcome:
                 loading = _Loading(order, crew, deferred, say)
                 loading.run(_parts(source, order.plan))
         except UnfitError:
-            _examine(source, order, say)
+            _examine(order, say)
             raise _written() from None
         except psycopg.Error as error:
             if (error.sqlstate or "").startswith(_OF_DATA):
-                _examine(source, order, say)
+                _examine(order, say)
             raise load_failure("the server refused the load", [server_fault(error)]) from None
         if _data_version(source) != version:
             raise _written()
@@ -92,7 +90,7 @@ def _parts(source: sqlite3.Connection, plan: Plan) -> list[Part]:
     return [Part(table, rows) for table in tables for rows in split_rows(source, table.source)]
 
 
-def _examine(source: sqlite3.Connection, order: Transfer, say: Progress) -> None:
+def _examine(order: Transfer, say: Progress) -> None:
     """Find everything that does not fit.
 
     Raises:
@@ -103,7 +101,8 @@ def _examine(source: sqlite3.Connection, order: Transfer, say: Progress) -> None
         line = f"examine: {table}, {rows:,} of {of_rows:,} rows"
         say({"table": table, "rows": rows, "of_rows": of_rows, "line": line})
 
-    examine(source, order.plan, told).raise_unless_ready()
+    found = examine_file(order.source, order.plan, told, workers=order.workers, folder=order.directory)
+    found.raise_unless_ready()
 
 
 def _data_version(source: sqlite3.Connection) -> int:
@@ -185,7 +184,7 @@ class _Loading:
         if self._parts_left[table]:
             return
         for index in self._deferred.indexes_of(table):
-            self._crew.submit(_doing([built(index)]), partial(self._index_is_there, table))
+            self._crew.submit(doing([built(index)]), partial(self._index_is_there, table))
         if not self._indexes_left[table]:
             self._table_is_whole(table)
 
@@ -197,19 +196,19 @@ class _Loading:
 
     def _table_is_whole(self, table: str) -> None:
         keys = [put_back(key) for key in self._deferred.keys_of(table)]
-        self._crew.submit(_doing(keys), self._keys_are_there)
+        self._crew.submit(doing(keys), self._keys_are_there)
 
     def _keys_are_there(self, _: None) -> None:
         self._tables_left -= 1
         if not self._tables_left and self._deferred.foreign_keys:
             # One after the other: each takes a lock on two tables, and two of them would wait for one another.
             statements = [referring(each, self._order.plan.catalog) for each in self._deferred.foreign_keys]
-            self._crew.submit(_doing(statements), self._references_are_there)
+            self._crew.submit(doing(statements), self._references_are_there)
 
     def _references_are_there(self, _: None) -> None:
         for each in self._deferred.references_of().values():
             valid = [proven(reference) for reference in each if reference.validated]
-            self._crew.submit(_doing(valid), partial(self._references_are_proven, len(each)))
+            self._crew.submit(doing(valid), partial(self._references_are_proven, len(each)))
 
     def _references_are_proven(self, number: int, _: None) -> None:
         self._finishing.count(number)
@@ -243,17 +242,6 @@ class _Finishing:
             passed = time.monotonic() - self._begun
             said["seconds_left"] = round(passed / done * (self._total - self._done))
         return said
-
-
-def _doing(statements: Iterable[sql.Composed]) -> Callable[[Connection], None]:
-    """Return a job that carries out statements one after the other."""
-    given = list(statements)
-
-    def do(connection: Connection) -> None:
-        for statement in given:
-            connection.execute(statement)
-
-    return do
 
 
 ARROW = Engine(_version, _assert_ready, _prepare)

@@ -10,12 +10,13 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import sql
 
 from .connection import Connection, connect
 from .errors import MigrationError
@@ -121,3 +122,14 @@ class SessionCrew:
             return job(connection)
         finally:
             self._idle.put(connection)
+
+
+def doing(statements: Iterable[sql.Composed]) -> Callable[[Connection], None]:
+    """Return a job that carries out statements one after the other."""
+    given = list(statements)
+
+    def do(connection: Connection) -> None:
+        for statement in given:
+            connection.execute(statement)
+
+    return do

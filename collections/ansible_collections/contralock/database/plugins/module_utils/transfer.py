@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import re
 import shutil
@@ -25,8 +26,10 @@ from .arrow_engine import ARROW
 from .catalog import difference, snapshot
 from .connection import Connection, connect
 from .errors import MigrationError
+from .load_faults import load_failure, server_fault
 from .pgloader_engine import PGLOADER
 from .sequence_values import prove_sequences, set_sequences
+from .session_crew import SessionCrew, doing
 from .source_file import open_source
 from .target_restore import TargetRecord, clear_earlier, database_oid, restore_target
 from .target_state import assert_emptiable, empty_tables, row_counts, target_fingerprint
@@ -177,8 +180,9 @@ def _server_errors_told() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        words = " ".join(str(error).split())
-        raise MigrationError(f"the target answered: {words}", "See that the server is up, and run again") from None
+        raise load_failure(
+            "the target answered", [server_fault(error)], "See that the server is up, and run again"
+        ) from None
 
 
 def assert_ready(connection: Connection, order: Transfer) -> None:
@@ -230,12 +234,21 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progre
         prove_sequences(connection, order.plan, sequences)
         analyzing = time.monotonic()
         say({"line": "load: ANALYZE"})
-        names = sql.SQL(", ").join(sql.Identifier(order.plan.schema, table) for table in order.tables)
-        connection.execute(sql.SQL("ANALYZE {}").format(names))
+        _analyze(order)
         analyze_seconds = time.monotonic() - analyzing
         record.loaded(target_fingerprint(connection, order.plan.schema, order.tables)).write(order.record)
     values = {each.name: each.value for each in sequences}
     return _Verified(values, time.monotonic() - begun - analyze_seconds, analyze_seconds)
+
+
+def _analyze(order: Transfer) -> None:
+    """Let the server look at the tables, the largest first, by several sessions."""
+    largest_first = sorted(order.plan.tables, key=lambda table: -(table.source.rows or 0))
+    with SessionCrew(order.target, APPLICATION_NAME, {"statement_timeout": "0"}, order.workers) as crew:
+        for table in largest_first:
+            name = sql.Identifier(order.plan.schema, table.target)
+            crew.submit(doing([sql.SQL("ANALYZE {}").format(name)]), lambda _: None)
+        crew.work(lambda: None, math.inf)
 
 
 def _assert_loaded(connection: Connection, order: Transfer, outcome: Outcome) -> None:
