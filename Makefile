@@ -43,6 +43,7 @@ test: lint unit molecule  ## Lint, unit and integration tests, Molecule: everyth
 
 .PHONY: test-all
 test-all: test  ## The same and the long campaigns
+	pytest -q -n 2 tests/integration/campaign --examples 10000
 
 .PHONY: lint
 lint: setup  ## ansible-lint (production profile), yamllint, ruff, mypy on the library

@@ -11,6 +11,11 @@ import pytest
 from tests.throwaway_cluster import Cluster, Database, throwaway_cluster
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the long campaigns be longer (``make test-all``)."""
+    parser.addoption("--examples", type=int, default=200, help="tables that the round trips make for each engine")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_the_machine() -> Iterator[None]:
     """Keep PGHOST, PGPASSWORD and their like out of the tests."""

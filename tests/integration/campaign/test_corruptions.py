@@ -1,0 +1,162 @@
+"""The comparison is proven: what is planted is found, all of it, nothing else, and where it was planted."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils import compare
+from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema
+from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+from psycopg import sql
+
+from tests.integration.campaign.corruptions import CORRUPTIONS, MOODS, PLANTED, ROWS, TYPES
+from tests.integration.comparison.loaded_target import PROJECT, Pair, told
+from tests.throwaway_cluster import Cluster
+
+MAPPING_SCHEMA = PROJECT / "files" / "profiles" / "mapping.schema.json"
+#: Rows of it have no key: they are the same when there are as many of each.
+BAG = "bag"
+LIMIT = 100_000
+
+
+def made_source(path: Path) -> None:
+    chance = random.Random(20260301)
+    with closing(sqlite3.connect(path)) as source, source:
+        for table, kind in TYPES.items():
+            source.execute(f"CREATE TABLE {table} (id BIGINT PRIMARY KEY, v {kind.declared}, beside TEXT)")
+            rows = [(key, None if chance.random() < 0.2 else kind.make(chance), f"b{key}") for key in range(ROWS)]
+            source.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
+        source.execute(f"CREATE TABLE {BAG} (v TEXT, n INTEGER)")
+        source.executemany(f"INSERT INTO {BAG} VALUES (?, ?)", [(f"v{n % 100}", n % 10) for n in range(ROWS)])
+
+
+@pytest.fixture(scope="module")
+def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    source = tmp_path_factory.mktemp("campaign") / "types.sqlite"
+    made_source(source)
+    mapping = parse_mapping({"version": 1, "naming": "keep"}, read_schema(MAPPING_SCHEMA))
+    with cluster.database() as database:
+        made = Pair(source, database.conninfo, mapping)
+        made.sql(f"CREATE TYPE mood AS ENUM {MOODS!r}")
+        for table, kind in TYPES.items():
+            made.sql(f"CREATE TABLE {table} (id bigint PRIMARY KEY, v {kind.target}, beside text)")
+        made.sql(f"CREATE TABLE {BAG} (v text, n integer)")
+        made.load()
+        made.sql("CREATE SCHEMA kept", *(f"CREATE TABLE kept.{each} AS TABLE public.{each}" for each in (*TYPES, BAG)))
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(pair: Pair) -> Iterator[None]:
+    yield
+    tables = ", ".join((*TYPES, BAG))
+    pair.sql(f"TRUNCATE {tables}", *(f"INSERT INTO {each} TABLE kept.{each}" for each in (*TYPES, BAG)))
+
+
+def chosen(pair: Pair, table: str, where: str, number: int = PLANTED) -> list[int]:
+    with psycopg.connect(pair.target) as connection:
+        query = sql.SQL("SELECT id FROM {} WHERE {} ORDER BY md5(id::text)").format(
+            sql.Identifier(table), sql.SQL(where)
+        )
+        keys = [key for (key,) in connection.execute(query).fetchall()][:number]
+    assert len(keys) == number, (table, where, len(keys))
+    return keys
+
+
+def found(pair: Pair) -> set[tuple[str, str, str | None, str]]:
+    """Two workers and small batches, so that the places lie in different parts."""
+    comparison = pair.compare(LIMIT, batch_rows=64, workers=2)
+    listed = told(comparison.differences)
+    assert len(set(listed)) == len(listed) == comparison.number
+    return set(listed)
+
+
+def plant(pair: Pair, kind: str, only: str = "") -> set[tuple[str, str, str | None, str]]:
+    """Spoil 50 values of each type that the kind can spoil (of one table alone); return what has to be found."""
+    expected = set()
+    for table, expression in CORRUPTIONS[kind].spoiled.items():
+        if only and table != only:
+            continue
+        keys = chosen(pair, table, CORRUPTIONS[kind].where)
+        listed = ", ".join(map(str, keys))
+        pair.sql(f"UPDATE {table} SET v = {expression} WHERE id IN ({listed})")
+        expected |= {(table, f"id={key}", "v", "differs") for key in keys}
+    return expected
+
+
+def test_equal_is_equal(pair: Pair) -> None:
+    assert pair.compare(LIMIT, batch_rows=64).equal
+    assert found(pair) == set()
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_every_spoiled_value_is_found_in_its_place(pair: Pair, kind: str) -> None:
+    expected = plant(pair, kind)
+    assert found(pair) == expected
+
+
+def test_cells_swapped_between_rows(pair: Pair) -> None:
+    expected = set()
+    for table in TYPES:
+        # Values that no other row has: swapping two equal ones changes nothing.
+        keys = chosen(pair, table, f"v IS NOT NULL AND id IN (SELECT min(id) FROM {table} GROUP BY v::text)", 2)
+        pair.sql(
+            f"UPDATE {table} a SET v = b.v FROM kept.{table} b"
+            f" WHERE a.id IN ({keys[0]}, {keys[1]}) AND b.id = {sum(keys)} - a.id"
+        )
+        expected |= {(table, f"id={key}", "v", "differs") for key in keys}
+    assert found(pair) == expected
+
+
+def test_rows_missing_and_rows_of_nobody(pair: Pair) -> None:
+    expected = set()
+    for table in TYPES:
+        keys = chosen(pair, table, "true")
+        listed = ", ".join(map(str, keys))
+        pair.sql(
+            f"DELETE FROM {table} WHERE id IN ({listed})",
+            f"INSERT INTO {table} SELECT id + 1000000, v, beside FROM kept.{table} WHERE id IN ({listed})",
+        )
+        expected |= {(table, f"id={key}", None, "missing in the target") for key in keys}
+        expected |= {(table, f"id={key + 1000000}", None, "only in the target") for key in keys}
+    assert found(pair) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "missing", "extra"),
+    [
+        ("INSERT INTO bag SELECT * FROM bag LIMIT 50", 0, 50),
+        ("DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag LIMIT 50)", 50, 0),
+        ("UPDATE bag SET n = n + 100 WHERE ctid IN (SELECT ctid FROM bag LIMIT 50)", 50, 50),
+    ],
+)
+def test_rows_without_a_key_doubled_lost_and_changed(pair: Pair, change: str, missing: int, extra: int) -> None:
+    pair.sql(change)
+    (bag,) = (each for each in pair.compare(LIMIT, batch_rows=64).tables if each.table == BAG)
+    assert (bag.missing, bag.extra, bag.differing) == (missing, extra, 0)
+
+
+@pytest.mark.parametrize("table", TYPES)
+def test_a_column_that_is_left_out_is_noticed_here(pair: Pair, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof itself is proven: a comparison that passes over one column does not pass these tests."""
+    make_plan = compare.make_plan
+
+    def forgetful(*given):
+        plan = make_plan(*given)
+        kept = [
+            replace(each, columns=tuple(column for column in each.columns if column.source != "v"))
+            if each.target == table
+            else each
+            for each in plan.tables
+        ]
+        return replace(plan, tables=tuple(kept))
+
+    monkeypatch.setattr(compare, "make_plan", forgetful)
+    assert plant(pair, "cell changed", only=table) != found(pair) == set()
