@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +102,3 @@ def drafted_script(drafted_from: Callable[..., Drafted], tmp_path: Path) -> Call
         return drafted_from(source, **order)
 
     return make
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    """A private directory with a short path: a socket's may have 107 bytes."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="draft-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield folder

@@ -23,6 +23,7 @@ from ansible_collections.contralock.database.plugins.module_utils.mapping_docume
 from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_yaml
 from ansible_collections.contralock.database.plugins.module_utils.naming import NamingRule
 from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+from ansible_collections.contralock.database.plugins.module_utils.sample_source import Form, Order, write_source
 from ansible_collections.contralock.database.plugins.module_utils.source_schema import (
     SourceColumn,
     SourceSchema,
@@ -255,6 +256,19 @@ def test_nothing_of_the_source_ends_a_comment_or_a_name(draft: Drafts, tmp_path:
     file.write_text(mapping_text(made))
     mapping = parse_mapping(read_yaml(file), DOCUMENT_SCHEMA)
     assert mapping.sensitive_columns() == {(evil, "token")}
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_the_sample_is_known_in_every_form(tmp_path: Path, form: Form) -> None:
+    made = draft_profile(write_source(Order(tmp_path / "app.sqlite", 300, 1, form)).order.path, DraftOrder())
+    assert made.maker.name == "sequelize"
+    types = {f"{table.source}.{column.source}": column.type for table in made.tables for column in table.columns}
+    # The rows that migration files sow have keys such as user-1.
+    assert types["Users.id" if form is Form.PLAN else "users._id"] == (
+        "varchar(255)" if form is Form.FROM_MIGRATIONS else "uuid"
+    )
+    assert list(made.left_behind) == (["users_backup"] if form is Form.LONGLIVED else [])
+    assert ("SequelizeMeta.name" in types) is (form is Form.FROM_MIGRATIONS)
 
 
 def test_a_file_of_accounts_alone_is_refused(draft: Drafts) -> None:
