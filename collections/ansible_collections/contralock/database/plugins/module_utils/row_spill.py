@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 from zlib import crc32
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -91,7 +92,7 @@ class RowSpill:
         if self._pending and not self.on_disk and self._pending_bytes <= KEPT_BYTES:
             # Taken, because a slice would keep the memory of the batch that it was cut from.
             rows = together(self._pending)
-            rows = rows.take(pa.array(range(len(rows)), pa.int64()))
+            rows = rows.take(pa.array(np.arange(len(rows))))
             self._kept, self._pending = (rows, partitions_of(rows.identity, self.level)), []
         elif self._pending:
             self._flush()

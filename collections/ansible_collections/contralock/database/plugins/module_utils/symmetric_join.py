@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -69,7 +70,7 @@ class Rows:
     def tail(self, count: int) -> Rows:
         """Return what follows the first rows; a small rest does not keep the memory of all."""
         if len(self) - count < count // 4:
-            return self.take(pa.array(range(count, len(self)), pa.int64()))
+            return self.take(pa.array(np.arange(count, len(self))))
         return Rows(self.identity[count:], tuple(array[count:] for array in self.columns))
 
     def slice(self, start: int, count: int) -> Rows:
@@ -81,8 +82,12 @@ class Rows:
         return Rows(self.identity.take(positions), tuple(array.take(positions) for array in self.columns))
 
     def without(self, positions: pa.Array) -> Rows:
-        """Return the rows that are at none of these positions, in their order."""
-        stays = pc.invert(pc.is_in(_numbers(len(self)), value_set=positions))
+        """Return the rows that are at none of these positions (each is named once), in their order."""
+        if len(positions) == len(self):
+            return self.head(0)
+        there = np.ones(len(self), np.bool_)
+        there[positions.to_numpy()] = False
+        stays = pa.array(there)
         return Rows(self.identity.filter(stays), tuple(array.filter(stays) for array in self.columns))
 
 
@@ -187,23 +192,32 @@ def _matched(batch: Rows, chunk: Rows) -> tuple[Matched | None, Rows, Rows]:
     own, others = partners(batch.identity, chunk.identity)
     if not len(own):
         return None, batch, chunk
-    return (batch.take(own), chunk.take(others)), batch.without(own), chunk.without(others)
+    # The positions in the batch ascend: where all of it is named, it stays as it is.
+    met = batch if len(own) == len(batch) else batch.take(own)
+    return (met, chunk.take(others)), batch.without(own), chunk.without(others)
 
 
 def partners(left: pa.Array, right: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Return the positions of equal identities, one to one and as many as there can be.
 
     Returns:
-        Two arrays of the same length: position in ``left`` and position in ``right``.
+        Two arrays of the same length: position in ``left``, ascending, and position in ``right``.
     """
     found = pc.index_in(left, value_set=right)
     others = found.drop_null()
     # index_in names the first of equal ones: when none is named twice, nothing on the left repeats, and all is said.
-    if pc.count_distinct(others).as_py() < len(others):
+    if not _all_different(others, len(right)):
         kinds = pc.unique(right)
         found = pc.index_in(_numbered(left, kinds), value_set=_numbered(right, kinds), skip_nulls=True)
         others = found.drop_null()
     return pc.indices_nonzero(pc.is_valid(found)).cast(pa.int64()), others.cast(pa.int64())
+
+
+def _all_different(positions: pa.Array, count: int) -> bool:
+    """Tell whether no position, of so many, is named twice."""
+    named = np.zeros(count, np.bool_)
+    named[positions.to_numpy()] = True
+    return int(named.sum()) == len(positions)
 
 
 def identity_of(columns: Sequence[pa.Array]) -> pa.Array:
@@ -255,7 +269,7 @@ def as_bytes(column: pa.Array) -> pa.Array:
 
 
 def _numbers(count: int) -> pa.Array:
-    return pa.array(range(count), pa.int64())
+    return pa.array(np.arange(count))
 
 
 def _numbered(identities: pa.Array, kinds: pa.Array) -> pa.Array:
