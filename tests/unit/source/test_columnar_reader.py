@@ -332,6 +332,19 @@ def test_a_file_that_is_written_meanwhile_is_refused(make: Make) -> None:
         list(reading)
 
 
+def test_what_is_still_in_the_write_ahead_log_is_read(make: Make, tmp_path: Path) -> None:
+    path = make("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    (tmp_path / "copy").mkdir()
+    with closing(sqlite3.connect(path)) as writer:
+        with writer:
+            writer.execute("INSERT INTO t VALUES ('in the log')")
+        for ending in ("", "-wal"):
+            copy = tmp_path / "copy" / f"{path.name}{ending}"
+            copy.write_bytes(path.with_name(f"{path.name}{ending}").read_bytes())
+    read = whole(read_columns(tmp_path / "copy" / path.name, "t", ["a"]))
+    assert read == [[("integer", 1), ("text", b"in the log")]]
+
+
 def test_nothing_is_left_beside_the_file(make: Make) -> None:
     path = make("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)")
     before = path.read_bytes()
