@@ -9,6 +9,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
+from .driver_errors import driver_errors_told
 from .errors import MigrationError
 from .run_step import Interrupted, Progress, StepRun, no_progress, within_run
 
@@ -84,4 +85,6 @@ def _carry_out(module: AnsibleModule, verb: Verb) -> Facts:
 
 def _call(module: AnsibleModule, verb: Verb, progress: Progress) -> Facts:
     given = (module, progress)[: len(inspect.signature(verb).parameters)]
-    return verb(*given)
+    named = [str(module.params[name]) for name in ("source", "path") if module.params.get(name)]
+    with driver_errors_told(named[0] if named else "the SQLite file"):
+        return verb(*given)

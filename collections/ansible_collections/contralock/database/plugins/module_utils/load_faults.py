@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-
-import psycopg
+from typing import TYPE_CHECKING
 
 from .errors import MigrationError
+
+if TYPE_CHECKING:
+    import psycopg
 
 SHOWN_FAULTS = 5
 SHOWN_CHARACTERS = 240

@@ -19,7 +19,15 @@ CREATE = (
     "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' "
     "LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' CONNECTION LIMIT 20"
 )
-COMMENT = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+#: Its comment, and whether it is as ``CREATE`` makes it: the owner's, with that limit.
+LOOK = """
+SELECT shobj_description(oid, 'pg_database'), datconnlimit = 20 AND pg_get_userbyid(datdba) = current_user
+  FROM pg_database WHERE datname = %s"""
+#: What is in it beyond what template0 has (FirstNormalObjectId in access/transam.h).
+CONTENT = """
+SELECT (SELECT count(*) FROM pg_class WHERE oid >= 16384) + (SELECT count(*) FROM pg_proc WHERE oid >= 16384)
+     + (SELECT count(*) FROM pg_type WHERE oid >= 16384) + (SELECT count(*) FROM pg_namespace WHERE oid >= 16384)
+     + (SELECT count(*) FROM pg_largeobject_metadata)"""
 
 
 def scratch_target(target: str, name: str) -> str:
@@ -39,7 +47,7 @@ def create_scratch(target: str, name: str) -> None:
     """
     with connect(target, APPLICATION_NAME) as connection:
         _refuse_the_target_itself(connection, name)
-        _drop(connection, name)
+        _drop(connection, target, name)
         try:
             connection.execute(sql.SQL(CREATE).format(name=sql.Identifier(name)))
             connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
@@ -63,10 +71,10 @@ def drop_scratch(target: str, name: str) -> int | None:
     """
     with connect(target, APPLICATION_NAME) as connection:
         _refuse_the_target_itself(connection, name)
-        if not _is_ours(connection, name):
+        if not _is_ours(connection, target, name):
             return None
         found = connection.execute("SELECT pg_database_size(%s::name)", [name]).fetchone()
-        _drop(connection, name)
+        _drop(connection, target, name)
         return int(found[0]) if found else None
 
 
@@ -74,7 +82,7 @@ def scratch_exists(target: str, name: str) -> bool:
     """Tell whether a scratch database of this name is there; refuse as ``drop_scratch`` does."""
     with connect(target, APPLICATION_NAME) as connection:
         _refuse_the_target_itself(connection, name)
-        return _is_ours(connection, name)
+        return _is_ours(connection, target, name)
 
 
 def _refuse_the_target_itself(connection: Connection, name: str) -> None:
@@ -82,11 +90,13 @@ def _refuse_the_target_itself(connection: Connection, name: str) -> None:
         raise MigrationError(f"{name!r} is the target itself", "Give the scratch database another name")
 
 
-def _is_ours(connection: Connection, name: str) -> bool:
-    found = connection.execute(COMMENT, [name]).fetchone()
+def _is_ours(connection: Connection, target: str, name: str) -> bool:
+    found = connection.execute(LOOK, [name]).fetchone()
     if found is None:
         return False
-    if found[0] != MARK:
+    mark, as_made = found
+    # Between making it and marking it a rehearsal can be killed: the two cannot be one transaction.
+    if mark != MARK and not (mark is None and as_made and _is_empty(target, name)):
         raise MigrationError(
             f"database {name!r} exists and no rehearsal made it",
             "Give the scratch database another name, or drop this one when nobody needs it",
@@ -94,9 +104,14 @@ def _is_ours(connection: Connection, name: str) -> bool:
     return True
 
 
-def _drop(connection: Connection, name: str) -> None:
-    """Drop what carries the mark, whoever is still connected: only the leavings of a killed rehearsal can be."""
-    if _is_ours(connection, name):
+def _is_empty(target: str, name: str) -> bool:
+    with connect(scratch_target(target, name), APPLICATION_NAME) as connection:
+        return connection.execute(CONTENT).fetchone() == (0,)
+
+
+def _drop(connection: Connection, target: str, name: str) -> None:
+    """Drop what a rehearsal made, whoever is still connected: only the leavings of a killed one can be."""
+    if _is_ours(connection, target, name):
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -10,7 +10,8 @@ short_description: Makes and drops the database of a rehearsal
 version_added: 0.2.0
 description:
   - Creates an empty database beside the target, as the target's owner, or drops it.
-  - A comment marks the database as a rehearsal's. The module never drops one without that mark.
+  - A comment marks the database as a rehearsal's. The module never drops one without that mark, but for an empty one of
+    the owner's with the same limit of connections, which a rehearsal leaves that is killed before it could mark it.
 author:
   - ContraLock migration team (@contralock)
 options:
