@@ -181,6 +181,8 @@ def test_free_names_are_given_out_once() -> None:
         ("DATETIME", "CURRENT_TIMESTAMP", "timestamptz", "now()", ""),
         ("DATETIME", "datetime('now')", "timestamp", "(now() AT TIME ZONE 'UTC')", ""),
         ("INTEGER", "strftime('%s', 'now')", "bigint", "extract(epoch FROM now())::bigint", ""),
+        ("DATETIME", "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", "timestamptz", "now()", ""),
+        ("DATETIME", "strftime('%y-%m-%dT%H:%M:%fZ', 'now')", "timestamptz", None, "is not taken over"),
         ("TEXT", "lower(hex(randomblob(16)))", "uuid", "gen_random_uuid()", ""),
         ("TEXT", "abs(random())", "text", None, "is not taken over"),
         ("TEXT", "CURRENT_TIMESTAMP", "boolean", None, "is not taken over"),

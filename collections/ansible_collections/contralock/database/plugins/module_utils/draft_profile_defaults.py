@@ -21,8 +21,6 @@ from .source_schema import SourceColumn
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NUMERIC = ("smallint", "integer", "bigint", "numeric", "double precision")
-#: What makes a function's spelling comparable.
-_UNSPELLED = re.compile(r"[\s()]+")
 
 _UTC = "(now() AT TIME ZONE 'UTC')"
 _NOW: Mapping[str, str] = {
@@ -43,9 +41,11 @@ _TIME_OF_DAY: Mapping[str, str] = {
     "text": f"to_char({_UTC}, 'HH24:MI:SS')",
     "varchar": f"to_char({_UTC}, 'HH24:MI:SS')",
 }
+_ISO = f'to_char({_UTC}, \'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\')'
+_NOW_ISO: Mapping[str, str] = {**_NOW, "text": _ISO, "varchar": _ISO}
 _SECONDS: Mapping[str, str] = dict.fromkeys(("integer", "bigint"), "extract(epoch FROM now())::bigint")
 _UNIX: Mapping[str, str] = {**_SECONDS, "timestamptz": "now()", "timestamp": _UTC}
-#: Spelling without spaces and parentheses, in lower case -> base of the type -> SQL.
+#: Spelling without spaces and parentheses, words in lower case -> base of the type -> SQL.
 _CLOCK: Mapping[str, Mapping[str, str]] = {
     "current_timestamp": _NOW,
     "datetime'now'": _NOW,
@@ -57,6 +57,7 @@ _CLOCK: Mapping[str, Mapping[str, str]] = {
     "unixepoch'now'": _UNIX,
     "strftime'%s','now'": _UNIX,
     "caststrftime'%s','now'asinteger": _UNIX,
+    "strftime'%Y-%m-%dT%H:%M:%fZ','now'": _NOW_ISO,
 }
 
 
@@ -85,7 +86,8 @@ def draft_default(column: SourceColumn, conversion: Conversion, base: str, label
     said = f"its DEFAULT {spelled(tokens)}"
     constant = _constant(tokens)
     if constant is None:
-        clock = _CLOCK.get(_UNSPELLED.sub("", column.default).lower(), {}).get(base)
+        words = (token.keyword.lower() or token.text for token in tokens if token.text not in ("(", ")"))
+        clock = _CLOCK.get("".join(words), {}).get(base)
         if clock is None and base == "uuid" and "randomblob" in column.default.lower():
             clock = "gen_random_uuid()"
         return DraftDefault(clock, "" if clock else f"{said} is not taken over: say it in PostgreSQL's words")

@@ -220,7 +220,7 @@ def _about(draft: Draft) -> str:
 def _proof_lines(proof: Proof) -> Sequence[str]:
     if proof.problem:
         return [f"No plan can be made yet: {_cell(proof.problem)}"]
-    lines = [f"The draft was applied to a server and taken back, and {proof.rows:,} rows were held against it."]
+    lines = [f"The draft was applied to a server and taken back, and {proof.rows:,} rows held against it."]
     if not proof.findings:
         lines.append("Everything fits.")
     lines += [f"- {_cell(str(finding))}. {_cell(finding.mend)}." for finding in proof.findings[:SHOWN_FINDINGS]]

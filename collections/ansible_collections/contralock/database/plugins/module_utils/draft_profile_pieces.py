@@ -77,7 +77,8 @@ class PieceMaker:
                 continue
             plain = self._names(table, index.plain_columns or ())
             if double := _double_of(index, plain, body, seen):
-                table.remarks.append(f"{shortened(index.name)} is left out: {double} does the same")
+                said = shortened(index.name) if index.origin == "c" else f"UNIQUE {body}"
+                table.remarks.append(f"{said} is left out: {double} does the same")
                 continue
             yield self._index(table, index, plain, body, place)
 
