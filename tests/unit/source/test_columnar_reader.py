@@ -143,6 +143,15 @@ def test_no_cell_is_bent_to_those_before_it(make: Make, trap: str, place: int) -
     assert whole(read_columns(path, "t", ["k", "v"], batch_rows=100)) == by_rows(path, ["k", "v"])
 
 
+def test_what_is_computed_while_it_is_read_is_computed_by_the_same_library(make: Make) -> None:
+    path = make(
+        "CREATE TABLE t (a REAL, b TEXT AS (a || '') VIRTUAL, c TEXT AS (a || '') STORED, d TEXT AS (a || '') VIRTUAL);"
+        f"INSERT INTO t SELECT i * 0.1 + i * i * 1e9 FROM ({COUNT.format(300)})"
+    )
+    for columns, order in ((["a", "b", "c"], []), (["d"], []), (["a", "b"], ["d"])):
+        assert whole(read_columns(path, "t", columns, order=order, batch_rows=100)) == by_rows(path, columns, order)
+
+
 @pytest.mark.parametrize("form", Form)
 def test_samples_are_read_alike(samples: dict[Form, Path], form: Form) -> None:
     with closing(open_source(samples[form])) as source:

@@ -158,6 +158,7 @@ class _Selection:
     Attributes:
         table: Its name, quoted.
         columns: An expression for each column.
+        computed: Whether SQLite computes the column while it reads; another version may spell numbers otherwise.
         where: The condition of the rows.
         row: The number of a row; None where there is none.
         order: Terms of ORDER BY; without any it is the order of the table's own tree.
@@ -166,6 +167,7 @@ class _Selection:
 
     table: str
     columns: tuple[str, ...]
+    computed: tuple[bool, ...]
     where: str
     row: str | None
     order: tuple[str, ...]
@@ -188,8 +190,9 @@ def _selection(
     connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: RowRange | None, order: Sequence[str]
 ) -> _Selection:
     name = quote_identifier(table)
-    listed = connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", [table]).fetchall()
-    places = {bytes(column).decode(): int(place) for column, place in listed}
+    listed = connection.execute("SELECT name, pk, hidden = 2 FROM pragma_table_xinfo(?)", [table]).fetchall()
+    places = {bytes(column).decode(): int(place) for column, place, _ in listed}
+    computed = {bytes(column).decode() for column, _, computed in listed if computed}
     kinds = connection.execute("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?", [table])
     numbered = not any(without_rowid for (without_rowid,) in kinds)
     alias = _row_number(places) if numbered else None
@@ -203,10 +206,11 @@ def _selection(
     return _Selection(
         table=name,
         columns=tuple(f"{name}.{quote_identifier(column)}" for column in columns),
+        computed=tuple(column in computed for column in columns),
         where=f"{row} BETWEEN {rows.first} AND {rows.last}" if rows else "true",
         row=row,
         order=(*wanted, *own_order) if wanted or not numbered else (),
-        total=bool(own_order) or not wanted,
+        total=(bool(own_order) or not wanted) and computed.isdisjoint(order),
     )
 
 
@@ -239,7 +243,7 @@ def _storage_classes(driver: adbc.AdbcConnection, selection: _Selection) -> tupl
         For each column its one class, ``null`` where every cell is, None where it has several; and a number of bytes
         that no row has more of.
     """
-    classes: list[str | None] = [_NULL] * len(selection.columns)
+    classes: list[str | None] = [None if computed else _NULL for computed in selection.computed]
     row_bytes = _SMALL_ROW_BYTES
     since = ""
     listed = ", ".join([selection.row or "NULL", *(f"typeof({column})" for column in selection.columns)])
