@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import psycopg
 import pyarrow as pa
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import jsonb_columns
 from ansible_collections.contralock.database.plugins.module_utils.cells import Cells, Value
 from ansible_collections.contralock.database.plugins.module_utils.conversion_base import Conversion
 from ansible_collections.contralock.database.plugins.module_utils.conversions import conversion_for
@@ -171,7 +172,8 @@ def has_duplicate_key(text: str) -> bool:
     return found
 
 
-def test_jsonb_is_printed_as_postgresql_prints_it(server: Connection) -> None:
+def test_jsonb_is_printed_as_postgresql_prints_it(server: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonb_columns, "FEWEST_ROWS", 8)
     texts = [*random_texts(), *random_documents()]
     theirs = printed(server, texts, "jsonb")
     ours = converted("jsonb", "TEXT", texts)

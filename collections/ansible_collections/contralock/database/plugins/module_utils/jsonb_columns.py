@@ -6,8 +6,8 @@ same marks are lined up, one of them is read, and the others are held against it
 numbers that are numbers. Then all of them are printed by the one plan. No document becomes a Python object, and numpy
 and Arrow leave the interpreter to other threads meanwhile.
 
-What has an escape, an exponent, a -0, a key of more than 32 bytes or a shape of its own stays null here: ``jsonb_form``
-reads it alone, and is what this has to agree with.
+What has an escape that jsonb prints in another way, an exponent, a -0, a key of more than 32 bytes or a shape of its
+own stays null here: ``jsonb_form`` reads it alone, and is what this has to agree with.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow as pa
 from .conversion_fixed_width import Flags, data_of, lengths
 
 #: Fewer documents of one shape are read alone sooner than together.
-FEWEST_ROWS = 32
+FEWEST_ROWS = 100
 #: How many shapes with one number of marks are looked for.
 _SHAPES = 12
 #: So many shapes of too few documents end that.
@@ -36,12 +36,14 @@ _LONGEST_BATCH = 1 << 28
 _LONGEST_KEY = 32
 _LONGEST_NUMBER = 24
 
-_OTHER, _QUOTE, _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY, _COLON, _COMMA, _UNUSUAL = range(9)
+_OTHER, _QUOTE, _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY, _COLON, _COMMA, _UNUSUAL, _ESCAPE = range(10)
 _CLASSES = bytearray(256)
 for _class, _sign in enumerate(b'"{}[]:,', start=1):
     _CLASSES[_sign] = _class
-for _sign in (*range(0x20), ord("\\")):
-    _CLASSES[_sign] = _UNUSUAL
+_CLASSES[:0x20] = bytes([_UNUSUAL]) * 0x20
+_CLASSES[ord("\\")] = _ESCAPE
+#: What jsonb prints as an escape too, behind a backslash (escape_json in PostgreSQL's json.c).
+_STAYS_ESCAPED = np.isin(np.arange(256), list(b'"\\bfnrt'))
 
 #: What a number may be followed by, sign by sign (RFC 8259, section 6, without an exponent): state to the next one by
 #: minus, 0, 1 to 9, point, anything else. A -0 alone, and -0.0, which jsonb prints without its minus, end nowhere.
@@ -184,7 +186,7 @@ class _ShapeReader:
                 raise _UnusualError
             self._gap(at)
             key = self._data[self._marks[first] : self._marks[first + 1] + 1]
-            if key in pairs or len(key) > _LONGEST_KEY + 2:
+            if key in pairs or len(key) > _LONGEST_KEY + 2 or b"\\" in key:
                 raise _UnusualError
             self._shape.keys.append((first, key))
             self._shape.fixed += [(first, len(key) - 1), (first + 1, 1)]
@@ -262,12 +264,15 @@ class _Batch:
         classes = np.frombuffer(self._buffer.translate(_CLASSES), np.uint8)
         self._usual[self._row_of(np.flatnonzero(classes[: self._ends[-1]] == _UNUSUAL))] = False
         quotes = (classes == _QUOTE).view(np.uint8)
+        escapes = _escapes(np.flatnonzero(classes == _ESCAPE))
+        quotes[escapes + 1] = 0
         inside = np.bitwise_xor.accumulate(quotes)
+        odd_ones = escapes[~_STAYS_ESCAPED[self._bytes[escapes + 1]] | (inside[escapes] == 0)]
+        self._usual[self._row_of(odd_ones)] = False
         before = np.where(self._starts > 0, inside[self._starts - 1], 0)
         odd = np.flatnonzero(before != np.where(self._ends > 0, inside[self._ends - 1], 0))
         if len(odd):
             # A text that is not closed would turn all behind it inside out.
-            quotes = quotes.copy()
             for row in odd.tolist():
                 quotes[self._starts[row] : self._ends[row]] = 0
             self._usual[odd] = False
@@ -362,6 +367,14 @@ class _Batch:
         rest = self._words[starts + 4] & _FIRST_BYTES[np.maximum(counts - 4, 0)]
         views[:, 0] = sizes.astype(np.uint64) | first << np.uint64(32)
         views[:, 1] = np.where(sizes <= _INLINE, rest, starts.astype(np.uint64) << np.uint64(32))
+
+
+def _escapes(slashes: Positions) -> Positions:
+    """Return the backslashes that begin an escape: of several in a row the first, the third, ..."""
+    numbers = np.arange(len(slashes))
+    begins = np.diff(slashes, prepend=-2) > 1
+    escapes: Positions = slashes[(numbers - np.maximum.accumulate(np.where(begins, numbers, 0))) % 2 == 0]
+    return escapes
 
 
 def _places(marks: Positions, piece: _Slice) -> tuple[Positions, Positions]:
