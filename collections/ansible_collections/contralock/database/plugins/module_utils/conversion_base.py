@@ -165,7 +165,7 @@ class Conversion(ABC):
         if name != "texts" or self.takes_empty_text:
             return self._read_others(name, part)
         empty = misfits_where(
-            pc.equal(pc.binary_length(part), 0), Reason(f"empty text in {self.kind}", EMPTY_TEXT_MEND)
+            pc.equal(pc.binary_length(part), whole(0)), Reason(f"empty text in {self.kind}", EMPTY_TEXT_MEND)
         )
         if not empty:
             return self._read_others(name, part)
@@ -178,6 +178,11 @@ class Conversion(ABC):
             return read(part)
         reason = Reason(f"{_STORED_AS[name]} in {self.kind}", self.mends.get(name, GENERAL_MEND))
         return Converted(pa.nulls(len(part), self.arrow_type), misfits_where(pc.is_valid(part), reason))
+
+
+def whole(value: int) -> pa.Scalar:
+    """Return a number for Arrow; where it has to guess a type, it tries each time whether there is a pandas."""
+    return pa.scalar(value, pa.int64())
 
 
 def json_text(value: object) -> str:

@@ -24,6 +24,7 @@ from .conversion_base import (
     read_by_form,
     read_rest,
     refuse_where,
+    whole,
 )
 from .source_encoding import Encoding
 
@@ -74,7 +75,7 @@ class IntegerConversion(Conversion):
         if self._bits == 64:
             return Converted(part)
         limit = 1 << (self._bits - 1)
-        outside = pc.or_(pc.less(part, -limit), pc.greater_equal(part, limit))
+        outside = pc.or_(pc.less(part, whole(-limit)), pc.greater_equal(part, whole(limit)))
         reason = Reason(
             f"whole number outside {-limit} to {limit - 1} ({self._name})",
             "Correct the value in the application, or make the column bigint",
@@ -111,8 +112,8 @@ class BooleanConversion(Conversion):
         return pc.if_else(values, pa.scalar("t", pa.large_string()), pa.scalar("f", pa.large_string()))
 
     def _integers(self, part: pa.Int64Array) -> Converted:
-        one = pc.equal(part, 1)
-        other = pc.and_not(pc.not_equal(part, 0), one)
+        one = pc.equal(part, whole(1))
+        other = pc.and_not(pc.not_equal(part, whole(0)), one)
         return refuse_where(Converted(one), other, Reason("whole number other than 0 and 1 in a boolean column"))
 
     def _letters(self, part: pa.LargeBinaryArray) -> Converted:
@@ -139,15 +140,15 @@ class DoubleConversion(Conversion):
 
     def _equal(self, left: pa.Array, right: pa.Array) -> pa.BooleanArray:
         """Compare bits: -0.0 is not 0.0, and NaN is NaN."""
-        whole = pa.int64() if self.arrow_type == pa.float64() else pa.int32()
-        equal = pc.equal(left.view(whole), right.view(whole))
+        bits = pa.int64() if self.arrow_type == pa.float64() else pa.int32()
+        equal = pc.equal(left.view(bits), right.view(bits))
         return pc.or_(equal, pc.and_(pc.is_nan(left), pc.is_nan(right)))
 
     def _reals(self, part: pa.DoubleArray) -> Converted:
         return Converted(part)
 
     def _integers(self, part: pa.Int64Array) -> Converted:
-        outside = pc.or_(pc.less(part, -EXACT_DOUBLES), pc.greater(part, EXACT_DOUBLES))
+        outside = pc.or_(pc.less(part, whole(-EXACT_DOUBLES)), pc.greater(part, whole(EXACT_DOUBLES)))
         reason = Reason(f"whole number beyond {EXACT_DOUBLES}, which a floating-point number may not hold exactly")
         kept = refuse_where(Converted(part), outside, reason)
         found = self._reals(kept.values.cast(pa.float64()))
@@ -261,9 +262,9 @@ class NumericConversion(Conversion):
         number = Decimal(text)
         if not number.is_finite():
             return text
-        whole = int(number) if number == number.to_integral_value() else None
-        if whole is not None and -(1 << 63) <= whole < 1 << 63 and affinity_of(self.declared_type) is not Affinity.REAL:
-            return whole
+        is_whole = number == number.to_integral_value() and -(1 << 63) <= number < 1 << 63
+        if is_whole and affinity_of(self.declared_type) is not Affinity.REAL:
+            return int(number)
         real = float(number)
         return real if math.isfinite(real) and Decimal(repr(real)) == number else text
 

@@ -19,6 +19,7 @@ from .conversion_base import (
     misfits_where,
     read_singly,
     refuse_where,
+    whole,
 )
 from .conversion_fixed_width import data_of
 
@@ -84,7 +85,7 @@ class TextConversion(Conversion):
             f"text longer than {length} characters",
             f"Shorten it in the application, add the rule truncate: {length}, or make the column wider",
         )
-        return refuse_where(converted, pc.greater(pc.utf8_length(converted.values), length), reason)
+        return refuse_where(converted, pc.greater(pc.utf8_length(converted.values), whole(length)), reason)
 
 
 class PaddedTextConversion(TextConversion):

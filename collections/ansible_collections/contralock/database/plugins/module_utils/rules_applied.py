@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .cells import Cells, Value
-from .conversion_base import Conversion
+from .conversion_base import Conversion, whole
 from .ecmascript import to_lower_case, trim
 from .errors import MigrationError
 from .jsonb_form import is_json
@@ -197,8 +197,8 @@ def _default(rule: Default, cells: Cells, conversion: Conversion) -> _Replaced:
 
 def _is_empty_text(cells: Cells) -> pa.BooleanArray:
     if cells.texts is None:
-        return pa.repeat(False, cells.length)
-    return pc.equal(pc.binary_length(cells.texts), 0)
+        return pa.repeat(pa.scalar(False, pa.bool_()), cells.length)
+    return pc.equal(pc.binary_length(cells.texts), whole(0))
 
 
 def _is_not_json(cells: Cells, conversion: Conversion) -> pa.BooleanArray:
