@@ -186,3 +186,24 @@ def test_faults_name_what_is_not_whole(connection: Connection, database: Databas
         "type public.theirs: belongs to postgres",
         "sequence public.numbers: belongs to postgres",
     ]
+
+
+@pytest.mark.parametrize("side", ["referring", "referenced"])
+@pytest.mark.parametrize("how", ["DISABLE", "ENABLE REPLICA"])
+def test_a_foreign_key_that_is_switched_off_is_a_fault_and_a_difference(
+    connection: Connection, database: Database, side: str, how: str
+) -> None:
+    """A superuser can; rows that refer to nothing get in then, and the key's text says nothing of it."""
+    connection.execute("CREATE TABLE referenced (id integer PRIMARY KEY)")
+    connection.execute("CREATE TABLE referring (id integer CONSTRAINT known REFERENCES referenced)")
+    before = snapshot(connection).description
+    assert snapshot(connection).faults(database.owner) == []
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as administrator:
+        query = "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass"
+        for (name,) in administrator.execute(query, [side]).fetchall():
+            administrator.execute(f'ALTER TABLE {side} {how} TRIGGER "{name}"')
+    after = snapshot(connection)
+    assert after.faults(database.owner) == ["constraint public.referring.known: is switched off"]
+    assert [name for name, text in after.description.items() if before[name] != text] == [
+        "constraint public.referring.known"
+    ]

@@ -122,7 +122,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A constraint of a table; ``kind`` is primary key, foreign key, unique, check or exclusion."""
+    """A constraint of a table; ``kind`` is primary key, foreign key, unique, check or exclusion.
+
+    ``enforced`` is False when the triggers that PostgreSQL enforces it by are switched off.
+    """
 
     schema: str
     table: str
@@ -133,6 +136,7 @@ class Constraint:
     columns: Sequence[str]
     referenced_table: str | None
     referenced_columns: Sequence[str]
+    enforced: bool = True
 
     @property
     def object(self) -> str:
@@ -140,7 +144,7 @@ class Constraint:
 
     @property
     def definition(self) -> str:
-        return self.text
+        return _join(", ", self.text, not self.enforced and "switched off")
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,7 @@ class Catalog:
         return dict(sorted((found | {f"schema {self.schema}": f"owned by {self.owner}"}).items()))
 
     def faults(self, owner: str) -> list[str]:
-        """Name what keeps the schema from being whole: broken indexes, unproven constraints, foreign owners.
+        """Name what keeps the schema from being whole: broken indexes, unproven or idle constraints, foreign owners.
 
         Args:
             owner: The role that has to own every object of the schema.
@@ -241,6 +245,7 @@ class Catalog:
         return [
             *(f"{each.object}: is invalid" for each in self.indexes if not (each.valid and each.ready)),
             *(f"{each.object}: is not validated" for each in self.constraints if not each.validated),
+            *(f"{each.object}: is switched off" for each in self.constraints if not each.enforced),
             *(f"{each.object}: belongs to {each.owner}" for each in owned if each.owner not in (owner, None)),
         ]
 

@@ -74,7 +74,9 @@ SELECT c.relname AS "table", a.attname AS name, a.attnum AS position,
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  ORDER BY c.relname, a.attnum"""
 
-# PostgreSQL 18 lists NOT NULL as constraints too (contype n): the columns already say it.
+# Foreign keys, and unique constraints that are deferrable, are enforced by internal triggers, which ALTER TABLE ...
+# DISABLE TRIGGER ALL switches off, on either table. PostgreSQL 18 lists NOT NULL as constraints too (contype n): the
+# columns already say it.
 CONSTRAINTS = f"""
 SELECT c.relname AS "table", k.conname AS name, pg_get_constraintdef(k.oid) AS text, k.convalidated AS validated,
        CASE k.contype WHEN 'p' THEN 'primary key' WHEN 'f' THEN 'foreign key' WHEN 'u' THEN 'unique'
@@ -84,7 +86,9 @@ SELECT c.relname AS "table", k.conname AS name, pg_get_constraintdef(k.oid) AS t
        r.relname AS referenced_table,
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(attnum, place)
                JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY place)
-           AS referenced_columns
+           AS referenced_columns,
+       NOT EXISTS (SELECT FROM pg_trigger g
+                    WHERE g.tgconstraint = k.oid AND g.tgisinternal AND g.tgenabled <> 'O') AS enforced
   FROM {_TABLES}
   JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype IN ('p', 'f', 'u', 'c', 'x')
   LEFT JOIN pg_class r ON r.oid = k.confrelid
