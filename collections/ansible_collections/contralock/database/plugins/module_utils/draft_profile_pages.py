@@ -256,6 +256,7 @@ def _cell(text: str) -> str:
 
 _NEXT = """\
 1. Answer the open questions in `schema/` and `mapping.yml`.
-2. `scripts/apply_schema.py` makes the schema, `scripts/compare_databases.py` compares; both take this folder.
+2. `scripts/assess_source.py` says whether the file can be moved so; `apply_schema.py`, `transfer_data.py` and
+   `compare_databases.py` move it. All take this folder as `--profile`.
 3. Rehearse the move (`playbooks/rehearse.yml`) before it counts.
 """
