@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -64,6 +64,7 @@ SETTINGS = {
 }
 SESSIONS = 2
 NAME = "measurement"
+COPIED = "server-side binary COPY, keys after, 2 sessions"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Place:
     files: Path
     conninfo: str
     administrator: str
+    data: Path
 
     def plan(self) -> Plan:
         """Return the plan of the source into the database."""
@@ -83,16 +85,24 @@ class Place:
 
 
 def by_engine(place: Place, engine: str) -> dict[str, float]:
-    """Load as the role data_transfer does."""
+    """Load as the role data_transfer does; the CPU seconds are those until the rows are counted."""
+    begun = cpu_seconds(place)
+    used: list[float] = []
+
+    def note(said: Mapping[str, Any]) -> None:
+        if str(said["line"]).startswith("load: counting"):
+            used.append(cpu_seconds(place) - begun)
+
     with tempfile.TemporaryDirectory(prefix="load-", dir="/tmp") as folder:
         scratch = Path(folder)
         order = Transfer(place.source, place.conninfo, place.plan(), scratch, scratch / "record", "x", engine=engine)
-        report = transfer(order)
+        report = transfer(order, note)
     return {
         "prepare": report.prepare_seconds,
         "load": report.load_seconds,
         "verify": report.verify_seconds,
         "analyze": report.analyze_seconds,
+        "load_cpu": used[0],
     }
 
 
@@ -186,7 +196,7 @@ WAYS: dict[str, Callable[[Place], dict[str, float]]] = {
     "pgloader, bare, prepared copy": bare_pgloader,
     "engine pgloader": lambda place: by_engine(place, "pgloader"),
     "engine arrow": lambda place: by_engine(place, "arrow"),
-    "server-side binary COPY, keys after, 2 sessions": lambda place: server_side(place, deferred=True),
+    COPIED: lambda place: server_side(place, deferred=True),
     "server-side binary COPY, keys in place": lambda place: server_side(place, deferred=False),
     "sqlite3 -csv | psql \\copy": piped,
     "psycopg write_row": row_by_row,
@@ -194,31 +204,24 @@ WAYS: dict[str, Callable[[Place], dict[str, float]]] = {
 
 
 def measured(place: Place, way: str) -> dict[str, float]:
-    """Load once, in this process; return seconds, and megabytes of this process at its largest.
-
-    The CPU seconds, of this process with its children and of the server, say what a busy machine's clock does not.
-    """
+    """Load once, in this process; return seconds, and megabytes of this process at its largest."""
     with psycopg.connect(place.administrator, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-        folder = Path(str(connection.execute("SHOW data_directory").fetchone()[0]))  # type: ignore[index]  # SHOW answers
-    server = server_cpu(folder)
-    begun = time.monotonic()
+    begun, used = time.monotonic(), cpu_seconds(place)
     found = WAYS[way](place)
     total = time.monotonic() - begun
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return {
-        **found,
-        "total": total,
-        "cpu": sum(each.ru_utime + each.ru_stime for each in used),
-        "server_cpu": server_cpu(folder) - server,
-        "peak_mb": int(peak.split()[1]) / 1024,
-    }
+    megabytes = int(peak.split()[1]) / 1024
+    return {"load_cpu": cpu_seconds(place) - used, **found, "total": total, "peak_mb": megabytes}
 
 
-def server_cpu(folder: Path) -> float:
-    """Return the CPU seconds of a server so far, of the sessions that have ended and of those that are there."""
-    leader = (folder / "postmaster.pid").read_text().split()[0]
+def cpu_seconds(place: Place) -> float:
+    """Return the CPU seconds so far of this process, of the programs it has run, and of the server.
+
+    They say what a busy machine's clock does not.
+    """
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    leader = str(int((place.data / "postmaster.pid").read_text().split()[0]))
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -226,10 +229,9 @@ def server_cpu(folder: Path) -> float:
         except OSError:
             continue
         # proc(5): the parent, then from the 14th field on utime, stime, cutime and cstime.
-        own = stat.parent.name == leader
-        if own or fields[1] == leader:
-            ticks += sum(map(int, fields[11 : 15 if own else 13]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+        if stat.parent.name == leader or fields[1] == leader:
+            ticks += sum(map(int, fields[11 : 15 if stat.parent.name == leader else 13]))
+    return sum(each.ru_utime + each.ru_stime for each in own) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def prepared(cluster: Cluster, database: Database, source: Path, folder: Path) -> Place:
@@ -238,7 +240,8 @@ def prepared(cluster: Cluster, database: Database, source: Path, folder: Path) -
     files.mkdir(mode=0o777)
     files.chmod(0o777)
     folder.chmod(0o755)
-    place = Place(source, folder / "prepared.sqlite", files, database.conninfo, database.superuser_conninfo)
+    there = (source, folder / "prepared.sqlite", files)
+    place = Place(*there, database.conninfo, database.superuser_conninfo, cluster.data)
     with psycopg.connect(database.conninfo, autocommit=True) as connection:
         for up in UPS:
             run_change(connection, up.read_text())
@@ -269,34 +272,45 @@ def rounds(given: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, 
                     connection.execute(f"CREATE DATABASE fresh TEMPLATE model OWNER {database.owner}")  # type: ignore[arg-type]  # a name of our own
                 fresh = [cluster.conninfo("fresh", database.owner), cluster.conninfo("fresh")]
                 paths = [str(path) for path in (source, place.prepared, place.files)]
-                command = [sys.executable, __file__, "--child", way, *paths, *fresh]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                found[way].append(json.loads(done.stdout))
-                print(f"{way}: {found[way][-1]}", file=sys.stderr, flush=True)
+                command = [sys.executable, __file__, "--child", way, *paths, *fresh, str(cluster.data)]
+                done = subprocess.run(command, check=False, capture_output=True, text=True)
+                told = json.loads(done.stdout) if not done.returncode else done.stderr.splitlines()[0]
+                print(f"{way}: {told}", file=sys.stderr, flush=True)
+                if not done.returncode:
+                    found[way].append(told)
         with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
-            connection.execute("DROP DATABASE fresh WITH (FORCE)")
-            connection.execute("DROP DATABASE model WITH (FORCE)")
+            for name in ("fresh", "model"):
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]  # a name of our own
     return found
 
 
 def table(found: dict[str, list[dict[str, float]]]) -> Iterable[str]:
-    """Yield lines of Markdown: medians, and the load's ratio to bare pgloader and to the server's own COPY."""
-    loads = {way: statistics.median(each["load"] for each in runs) for way, runs in found.items()}
-    tuned = loads.get("pgloader, bare, prepared copy")
-    copied = loads.get("server-side binary COPY, keys after, 2 sessions")
-    heads = ["way", "prepare", "load", "verify", "ANALYZE", "/ bare pgloader", "/ server-side"]
-    yield f"| {' | '.join([*heads, 'client CPU', 'server CPU', 'peak RSS'])} |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    """Yield lines of Markdown: medians, and ratios to bare pgloader and to the server's own COPY, by clock and CPU."""
+    heads = ["way", "prepare", "load", "verify", "ANALYZE", "/ bare pgloader", "/ server-side", "load, CPU"]
+    yield f"| {' | '.join([*heads, '/ bare pgloader', '/ server-side', 'peak RSS'])} |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    bases = [found.get(name, []) for name in ("pgloader, bare, prepared copy", COPIED)]
+
+    def median(runs: list[dict[str, float]], name: str) -> float | None:
+        values = [each[name] for each in runs if name in each]
+        return statistics.median(values) if values else None
+
+    def seconds(runs: list[dict[str, float]], name: str) -> str:
+        value = median(runs, name)
+        return "" if value is None else f"{value:.1f} s"
+
+    def ratios(runs: list[dict[str, float]], name: str) -> list[str]:
+        own = median(runs, name) or 0.0
+        return [f"{own / base:.2f}" if (base := median(each, name)) else "" for each in bases]
+
     for way, runs in found.items():
-
-        def median(name: str, given: list[dict[str, float]] = runs) -> str:
-            values = [each[name] for each in given if name in each]
-            return f"{statistics.median(values):.1f} s" if values else ""
-
-        ratios = [f"{loads[way] / base:.2f}" if base else "" for base in (tuned, copied)]
+        if not runs:
+            yield f"| {way} | fails on this source |"
+            continue
+        parts = [seconds(runs, name) for name in ("prepare", "load", "verify", "analyze")]
         peak = f"{max(each['peak_mb'] for each in runs):.0f} MB"
-        parts = [median(name) for name in ("prepare", "load", "verify", "analyze")]
-        yield f"| {' | '.join([way, *parts, *ratios, median('cpu'), median('server_cpu'), peak])} |"
+        cpu = [seconds(runs, "load_cpu"), *ratios(runs, "load_cpu")]
+        yield f"| {' | '.join([way, *parts, *ratios(runs, 'load'), *cpu, peak])} |"
 
 
 def main() -> None:
@@ -306,11 +320,11 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="a source of the form 'deployed' that is there already")
     parser.add_argument("--rounds", type=int, default=1, help="how often each way is measured (default: 1)")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="what to measure (default: all)")
-    parser.add_argument("--child", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=7, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        way, source, copy, files, conninfo, administrator = given.child
-        place = Place(Path(source), Path(copy), Path(files), conninfo, administrator)
+        way, source, copy, files, conninfo, administrator, data = given.child
+        place = Place(Path(source), Path(copy), Path(files), conninfo, administrator, Path(data))
         print(json.dumps(measured(place, way)))
         return
     with tempfile.TemporaryDirectory(prefix="measure-transfer-", dir="/var/tmp") as folder:
