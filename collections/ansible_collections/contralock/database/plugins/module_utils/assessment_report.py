@@ -178,9 +178,13 @@ def readable_bytes(count: int) -> str:
 
 
 def _heading(assessment: Assessment) -> str:
-    if assessment.verdict is not Verdict.NOT_READY:
-        changed = sum(each.count for each in assessment.rules)
-        return f"{assessment.verdict.value}" + (f": {changed:,} {_values(changed)} change by rule" if changed else "")
+    if assessment.verdict is Verdict.NOT_READY:
+        return _not_ready(assessment)
+    changed = sum(each.count for each in assessment.rules)
+    return f"{assessment.verdict.value}" + (f": {changed:,} {_values(changed)} change by rule" if changed else "")
+
+
+def _not_ready(assessment: Assessment) -> str:
     counted = [
         (len(assessment.obstacles), "obstacle", "obstacles"),
         (assessment.misfits, "value or row that does not fit", "values or rows that do not fit"),
