@@ -32,6 +32,8 @@ CREATE TABLE people (
   id bigint PRIMARY KEY, email text NOT NULL CONSTRAINT people_email_key UNIQUE, name text DEFAULT 'nobody', code text);
 CREATE TABLE notes (id bigint PRIMARY KEY, person bigint REFERENCES people (id), said text NOT NULL, other bigint);
 CREATE INDEX notes_person ON notes (person);
+CREATE INDEX codes ON people (code);
+CREATE UNIQUE INDEX named ON people (code) WHERE name IS NOT NULL;
 """
 NOTES = [
     "notes: refers to people in the source, and to nothing in the target: other",

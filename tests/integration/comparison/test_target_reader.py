@@ -9,7 +9,12 @@ import pyarrow as pa
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import target_reader
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.target_reader import open_target, select_columns
+from ansible_collections.contralock.database.plugins.module_utils.target_moment import open_moment
+from ansible_collections.contralock.database.plugins.module_utils.target_reader import (
+    BlockRange,
+    open_target,
+    select_columns,
+)
 from psycopg import sql
 
 from tests.integration.schema.test_connection import SECRET, Server
@@ -99,6 +104,46 @@ def test_all_reads_see_one_moment_and_nothing_can_be_written(database: Database)
         assert [array.to_pylist() for array in settings] == [[NAME], ["0"]]
         with pytest.raises(MigrationError, match=r"it cannot be read .* read-only transaction"):
             list(target.read("INSERT INTO t VALUES (3)", "it"))
+
+
+def test_readers_of_a_moment_see_it_whatever_is_written_since(database: Database) -> None:
+    execute(database, "CREATE TABLE t (n int)", "INSERT INTO t SELECT generate_series(1, 3)")
+    with open_moment(database.conninfo, NAME) as moment:
+        execute(database, "DELETE FROM t WHERE n = 1", "CREATE TABLE u (n int)")
+        with moment.reader() as first:
+            execute(database, "UPDATE t SET n = 20 WHERE n = 2")
+            with moment.reader() as second:
+                for reader in (first, second):
+                    ((found,),) = reader.read("SELECT n FROM t ORDER BY n", "t")
+                    assert found.to_pylist() == [1, 2, 3]
+    with pytest.raises(MigrationError, match="reading transaction cannot be opened"), moment.reader():
+        pass
+
+
+def test_the_pages_of_a_table_are_read_apart(database: Database) -> None:
+    """Each row is in one range, in the order of the heap; and its key says on which page it stands."""
+    execute(database, "CREATE TABLE t (id uuid PRIMARY KEY, n int, pad text)")
+    execute(
+        database,
+        "INSERT INTO t SELECT gen_random_uuid(), n, repeat('x', 500) FROM generate_series(1, 1000) n",
+        "CREATE VIEW v AS SELECT 1",
+    )
+    with open_moment(database.conninfo, NAME) as moment, moment.reader() as reader:
+        catalog = moment.catalog("public")
+        blocks = moment.blocks_of(catalog, "t")
+        assert blocks is not None
+        assert blocks > 50
+        borders = [0, 7, 7, 30, blocks - 1]
+        found = []
+        for first, end in zip(borders, [*borders[1:], None], strict=True):
+            query = select_columns("public", "t", ["n"], blocks=BlockRange(first, end))
+            found += [n for (array,) in reader.read(query, "t") for n in array.to_pylist()]
+        assert found == list(range(1, 1001))
+        key = catalog.columns_of("t")[:1]
+        assert moment.block_of(key, ["00000000-0000-4000-8000-000000000000"]) is None
+        ((ids,),) = reader.read("SELECT id::text FROM t WHERE n IN (1, 1000) ORDER BY n", "t")
+        assert [moment.block_of(key, [each]) for each in ids.to_pylist()] == [0, blocks - 1]
+        assert moment.blocks_of(catalog, "v") is None
 
 
 def test_hidden_rows_are_refused_instead_of_left_out(database: Database) -> None:

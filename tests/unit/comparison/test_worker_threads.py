@@ -38,9 +38,10 @@ def test_what_the_tasks_say_is_heard_in_the_thread_that_waits():
 def test_the_first_of_the_failures_is_raised_even_if_it_comes_last():
     began = threading.Event()
 
-    def slow(_ticket: Ticket[object]) -> None:
+    def slow(ticket: Ticket[object]) -> None:
         began.wait(5)
         time.sleep(0.05)
+        ticket.check()
         raise ValueError("the first")
 
     def quick(_ticket: Ticket[object]) -> None:
