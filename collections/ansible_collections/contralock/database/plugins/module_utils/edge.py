@@ -16,6 +16,13 @@ from .run_step import Interrupted, Progress, StepRun, no_progress, within_run
 #: Ansible must not log the connection string: a password does not belong into it, and if one is there it stays there.
 TARGET_ARGUMENT: Mapping[str, Any] = {"target": {"type": "str", "required": True, "no_log": True}}
 
+#: What a module takes that makes a plan (documentation fragment ``mapping``).
+MAPPING_ARGUMENTS: Mapping[str, Any] = {
+    "mapping": {"type": "dict", "required": True},
+    "mapping_schema": {"type": "dict", "required": True},
+    "schema": {"type": "str", "default": "public"},
+}
+
 #: What a module takes that can be a step of a run. ``lease`` is what opening the run returned; it is no secret.
 RUN_ARGUMENTS: Mapping[str, Any] = {
     "run": {"type": "path"},

@@ -22,18 +22,6 @@ options:
     description: The SQLite file on the host, best the backup that the cut-over made.
     type: path
     required: true
-  mapping:
-    description: What the profile's C(mapping.yml) says, as P(contralock.database.profile#lookup) returns it.
-    type: dict
-    required: true
-  mapping_schema:
-    description: The JSON Schema of such a file, as P(contralock.database.profile#lookup) returns it.
-    type: dict
-    required: true
-  schema:
-    description: The target's schema.
-    type: str
-    default: public
   expected_catalog:
     description:
       - What every object of the schema has to be, object to definition. Without it what the schema changes recorded in
@@ -77,6 +65,7 @@ options:
     type: str
 extends_documentation_fragment:
   - contralock.database.target
+  - contralock.database.mapping
 attributes:
   check_mode:
     description: Compares all the same, since nothing is changed; nothing is written into O(run).
@@ -183,6 +172,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import (
+    MAPPING_ARGUMENTS,
     RUN_ARGUMENTS,
     TARGET_ARGUMENT,
     run_module,
@@ -211,11 +201,9 @@ else:
 
 ARGUMENTS: Mapping[str, Any] = {
     **TARGET_ARGUMENT,
+    **MAPPING_ARGUMENTS,
     **RUN_ARGUMENTS,
     "source": {"type": "path", "required": True},
-    "mapping": {"type": "dict", "required": True},
-    "mapping_schema": {"type": "dict", "required": True},
-    "schema": {"type": "str", "default": "public"},
     "expected_catalog": {"type": "dict"},
     "limit": {"type": "int", "default": 100},
     "workers": {"type": "int", "default": 2},

@@ -37,18 +37,6 @@ options:
   source:
     description: The SQLite file on the host, which nobody writes meanwhile; required with O(state=loaded).
     type: path
-  mapping:
-    description: What the profile's C(mapping.yml) says, as P(contralock.database.profile#lookup) returns it.
-    type: dict
-    required: true
-  mapping_schema:
-    description: The JSON Schema of such a file, as P(contralock.database.profile#lookup) returns it.
-    type: dict
-    required: true
-  schema:
-    description: The target's schema.
-    type: str
-    default: public
   root:
     description:
       - Directory that keeps the record of each target. With O(run) it is the directory of all runs by itself.
@@ -86,6 +74,7 @@ options:
     default: ["3.6.7", "3.6.10"]
 extends_documentation_fragment:
   - contralock.database.target
+  - contralock.database.mapping
   - contralock.database.run
 attributes:
   check_mode:
@@ -190,6 +179,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import (
+    MAPPING_ARGUMENTS,
     RUN_ARGUMENTS,
     TARGET_ARGUMENT,
     run_module,
@@ -213,12 +203,10 @@ else:
 
 ARGUMENTS: Mapping[str, Any] = {
     **TARGET_ARGUMENT,
+    **MAPPING_ARGUMENTS,
     **RUN_ARGUMENTS,
     "state": {"type": "str", "choices": ["loaded", "empty", "settled"], "default": "loaded"},
     "source": {"type": "path"},
-    "mapping": {"type": "dict", "required": True},
-    "mapping_schema": {"type": "dict", "required": True},
-    "schema": {"type": "str", "default": "public"},
     "root": {"type": "path", "default": "/var/lib/contralock-migration"},
     "scratch": {"type": "path"},
     "discard_rows": {"type": "bool", "default": False},

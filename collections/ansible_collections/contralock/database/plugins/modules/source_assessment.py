@@ -21,18 +21,6 @@ options:
     description: The live SQLite file.
     type: path
     required: true
-  mapping:
-    description: What the profile's C(mapping.yml) says, as P(contralock.database.profile#lookup) returns it.
-    type: dict
-    required: true
-  mapping_schema:
-    description: The JSON Schema of such a file, as P(contralock.database.profile#lookup) returns it.
-    type: dict
-    required: true
-  schema:
-    description: The target's schema.
-    type: str
-    default: public
   directory:
     description: Where the snapshot lies meanwhile; it needs as much room as the file.
     type: path
@@ -55,6 +43,7 @@ options:
     default: 2
 extends_documentation_fragment:
   - contralock.database.target
+  - contralock.database.mapping
   - contralock.database.run
 attributes:
   check_mode:
@@ -132,6 +121,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import (
+    MAPPING_ARGUMENTS,
     RUN_ARGUMENTS,
     TARGET_ARGUMENT,
     run_module,
@@ -151,11 +141,9 @@ else:
 
 ARGUMENTS: Mapping[str, Any] = {
     **TARGET_ARGUMENT,
+    **MAPPING_ARGUMENTS,
     **RUN_ARGUMENTS,
     "source": {"type": "path", "required": True},
-    "mapping": {"type": "dict", "required": True},
-    "mapping_schema": {"type": "dict", "required": True},
-    "schema": {"type": "str", "default": "public"},
     "directory": {"type": "path", "required": True},
     "pause_limit_ms": {"type": "int", "default": 250},
     "time_limit": {"type": "int", "default": 300},
