@@ -141,6 +141,8 @@ ODD = {
         "SELECT reloptions FROM pg_class WHERE relname = 'odd'"
     ),
     "CREATE UNIQUE INDEX \"Odd \"\"one\" ON users (email DESC NULLS LAST, (bio || '%s')) WHERE bio > '%'": "SELECT 1",
+    "ALTER TABLE wallets ADD CONSTRAINT odd FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE"
+    " DEFERRABLE INITIALLY DEFERRED": "SELECT condeferred, convalidated FROM pg_constraint WHERE conname = 'odd'",
     "CREATE INDEX odd ON projects USING gin (milestones jsonb_path_ops)": "SELECT 'odd'::regclass",
 }
 
