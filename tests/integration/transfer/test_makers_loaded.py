@@ -11,22 +11,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.findings import Examination, examine
-from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema as read_document
-from ansible_collections.contralock.database.plugins.module_utils.plan import Plan, make_plan
-from ansible_collections.contralock.database.plugins.module_utils.profile import Mapping, parse_mapping
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
-from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
-from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import OWNER, Server, Target, both_engines
+from tests.integration.transfer.small_targets import examined, mapping, planned, small_source, small_target
+from tests.integration.transfer.transfer_server import Server, Target, both_engines
 
 HEX = "0b8e2a4c6f3d4e1a9b7c2d5f8a1e3c60"
 UUID = "0b8e2a4c-6f3d-4e1a-9b7c-2d5f8a1e3c60"
@@ -70,8 +62,6 @@ def written_by(maker: str, *columns: str, **others: str) -> dict[str, Any]:
 
 #: Django wrote most of it; the other tables say column by column who wrote them.
 DOCUMENT: dict[str, Any] = {
-    "version": 1,
-    "naming": "keep",
     "written_by": "django",
     "tables": {
         "rails": written_by("rails", "at", "day", "clock", "flag", "doc", old_flag="rails_5_1"),
@@ -89,36 +79,15 @@ EXPECTED = {
 TOLD = {"django": "caf\u00e9", "rails": "<b>", "prisma": "1", "alchemy": "2.5"}
 
 
-def mapping(document: dict[str, Any]) -> Mapping:
-    return parse_mapping(document, read_document(PROFILE.parent / "mapping.schema.json"))
-
-
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("makers") / "makers.sqlite"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.executescript(SOURCE)
-    return path
+    return small_source(tmp_path_factory.mktemp("makers") / "makers.sqlite", SOURCE)
 
 
 @pytest.fixture(scope="module")
 def target(server: Server) -> Iterator[Target]:
-    with server.database() as fresh, psycopg.connect(fresh.administrator, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION {OWNER}; SET ROLE {OWNER}")
-        connection.execute(TARGET)
-        yield fresh
-        tables = ", ".join(sorted({"lists", *EXPECTED}))
-        connection.execute(f"TRUNCATE {tables}".encode())
-
-
-def planned(file: Path, target: Target, document: dict[str, Any]) -> Plan:
-    with closing(open_source(file)) as source, connect(target.conninfo, "test of makers") as connection:
-        return make_plan(mapping(document), read_schema(source), snapshot(connection))
-
-
-def examined(file: Path, target: Target, document: dict[str, Any]) -> Examination:
-    with closing(open_source(file)) as source:
-        return examine(source, planned(file, target, document))
+    with small_target(server, TARGET) as made:
+        yield made
 
 
 @both_engines
@@ -142,7 +111,7 @@ def test_each_maker_s_values_arrive_as_it_means_them(file: Path, target: Target,
 
 def test_another_maker_s_spelling_does_not_fit(file: Path, target: Target) -> None:
     """Nothing is guessed: with the wrong maker each of these columns is refused, with the mend that names the word."""
-    document = {"version": 1, "naming": "keep", "written_by": "sequelize"}
+    document = {"written_by": "sequelize"}
     findings = {f"{each.table}.{each.column}": each for each in examined(file, target, document).findings}
     assert findings.keys() == {
         *("django.id", "django.at", "rails.at", "rails.clock", "rails.old_flag", "prisma.at", "prisma.day"),

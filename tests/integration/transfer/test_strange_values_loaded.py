@@ -16,21 +16,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.cells import Value
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.findings import examine
-from ansible_collections.contralock.database.plugins.module_utils.naming import NamingRule
-from ansible_collections.contralock.database.plugins.module_utils.plan import Plan, make_plan
-from ansible_collections.contralock.database.plugins.module_utils.profile import Mapping
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
+from ansible_collections.contralock.database.plugins.module_utils.plan import Plan
 from ansible_collections.contralock.database.plugins.module_utils.source_reader import BATCH_ROWS
-from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
-from psycopg import sql
 
-from tests.integration.transfer.transfer_server import OWNER, Server, Target, both_engines
+from tests.integration.transfer.small_targets import examined, planned, small_target
+from tests.integration.transfer.transfer_server import Server, Target, both_engines
 from tests.unit.conversions.strange_values import TYPES, VALUES, TypeVerdicts
 
 LATE = BATCH_ROWS + 1
@@ -73,14 +67,20 @@ TABLES = [f"{place}_{kind}" for kind in KINDS for place in ("first", "late")]
 
 
 def plant(path: Path, kind: str) -> None:
-    """Put the values of a kind into their places."""
+    """Put the values of a kind into their places, each row at once."""
+    rows: dict[tuple[str, int], dict[str, Value]] = {}
+    for case in KINDS[kind]:
+        rows.setdefault((f"first_{kind}", 1), {})[case.wide_column] = case.value
+        rows.setdefault((f"late_{kind}", case.row), {})[case.column] = case.value
     with closing(sqlite3.connect(path)) as connection, connection:
-        for case in KINDS[kind]:
+        for (table, row), values in rows.items():
             # A TEXT that is no UTF-8 cannot be bound; SQLite makes it of bytes.
-            is_text = isinstance(case.value, bytearray)
-            given = ("CAST(? AS TEXT)", bytes(case.value)) if is_text else ("?", case.value)  # type: ignore[arg-type] (is_text says so)
-            connection.execute(f"UPDATE first_{kind} SET {case.wide_column} = {given[0]}", [given[1]])
-            connection.execute(f"UPDATE late_{kind} SET {case.column} = {given[0]} WHERE id = ?", [given[1], case.row])
+            told = ", ".join(
+                f"{name} = {'CAST(? AS TEXT)' if isinstance(value, bytearray) else '?'}"
+                for name, value in values.items()
+            )
+            given = [bytes(value) if isinstance(value, bytearray) else value for value in values.values()]
+            connection.execute(f"UPDATE {table} SET {told} WHERE id = ?", [*given, row])
 
 
 @pytest.fixture(scope="module")
@@ -96,31 +96,29 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def schema() -> Iterator[str]:
+    """SQL that makes a column for each case, or for each type."""
+    for verdicts in TYPES:
+        if verdicts.labels:
+            yield f"CREATE TYPE {verdicts.sql_type} AS ENUM {verdicts.labels}"
+    for table in TABLES:
+        typed = ", ".join(f"{name} {sql_type}" for name, sql_type in columns_of(table).items())
+        yield f"CREATE TABLE {table} (id bigint PRIMARY KEY, needed text NOT NULL, {typed})"
+
+
 @pytest.fixture(scope="module")
 def target(server: Server) -> Iterator[Target]:
-    """A database with a column for each case, or for each type."""
-    with server.database() as fresh, psycopg.connect(fresh.administrator, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION {OWNER}; SET ROLE {OWNER}")
-        for verdicts in TYPES:
-            if verdicts.labels:
-                labels = sql.SQL(", ").join(map(sql.Literal, verdicts.labels))
-                name = sql.Identifier(verdicts.sql_type)
-                connection.execute(sql.SQL("CREATE TYPE {} AS ENUM ({})").format(name, labels))
-        for table in TABLES:
-            typed = ", ".join(f"{name} {sql_type}" for name, sql_type in columns_of(table).items())
-            connection.execute(f"CREATE TABLE {table} (id bigint PRIMARY KEY, needed text NOT NULL, {typed})".encode())
-        yield fresh
+    with small_target(server, "; ".join(schema())) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def plan(clean: Path, target: Target) -> Plan:
     """The plan of the clean file, which an examination found ready."""
-    with closing(open_source(clean)) as source, connect(target.conninfo, "test of strange values") as connection:
-        made = make_plan(Mapping(NamingRule.KEEP), read_schema(source), snapshot(connection))
-        examination = examine(source, made)
+    examination = examined(clean, target, {})
     assert examination.findings == ()
     assert examination.rows["late_unfit"] == LAST
-    return made
+    return planned(clean, target, {})
 
 
 @pytest.fixture
