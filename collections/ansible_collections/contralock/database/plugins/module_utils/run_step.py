@@ -188,7 +188,7 @@ def steps_meant(run: RunDirectory, state: State) -> list[str]:
     """
     found = run.standings()
     if state == "failed":
-        # By the order in the file: a run that goes on after a kill begins earlier steps anew, while a later one is begun.
+        # The last in the file: a run that goes on after a kill begins earlier steps anew.
         begun = [record.step for record in run.records() if record.state == "begun"]
         return [name for name in begun if found[name].state == "begun"][-1:]
     if state == "taken_back":
