@@ -12,14 +12,14 @@ own stays null here: ``jsonb_form`` reads it alone, and is what this has to agre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from .conversion_fixed_width import Flags, data_of, lengths
+from .jsonb_shapes import CLASSES, ESCAPE, LONGEST_KEY, QUOTE, UNUSUAL, Shape, ShapeReader, Slice, UnusualError
 
 #: Fewer documents of one shape are read alone sooner than together.
 FEWEST_ROWS = 100
@@ -33,15 +33,8 @@ _LONGEST_DOCUMENT = 1 << 20
 _CACHED_BYTES = 1 << 17
 #: Positions in Arrow's views have 31 bits, and what is printed is longer than what is read.
 _LONGEST_BATCH = 1 << 28
-_LONGEST_KEY = 32
 _LONGEST_NUMBER = 24
 
-_OTHER, _QUOTE, _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY, _COLON, _COMMA, _UNUSUAL, _ESCAPE = range(10)
-_CLASSES = bytearray(256)
-for _class, _sign in enumerate(b'"{}[]:,', start=1):
-    _CLASSES[_sign] = _class
-_CLASSES[:0x20] = bytes([_UNUSUAL]) * 0x20
-_CLASSES[ord("\\")] = _ESCAPE
 #: What jsonb prints as an escape too, behind a backslash (escape_json in PostgreSQL's json.c).
 _STAYS_ESCAPED = np.isin(np.arange(256), list(b'"\\bfnrt'))
 
@@ -101,149 +94,12 @@ def printed_together(part: pa.LargeBinaryArray) -> pa.StringArray:
     return printed.take(pa.array(places, mask=places < 0))
 
 
-class _UnusualError(Exception):
-    """A document that is no JSON, or that only the exact reader prints."""
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """Bytes of each document: from ``add`` after one mark to before another, or ``plus`` beyond it."""
-
-    mark: int
-    add: int
-    end: int
-    plus: int
-
-
-@dataclass
-class _Shape:
-    """What documents with the same marks have in common, as the first of them has it.
-
-    Attributes:
-        pieces: What is printed: bytes that are the same in all, and slices that are each document's own.
-        fixed: Marks to the distance of the next one.
-        spaces: Marks that a space follows.
-        keys: Marks where a key begins, and the key with its quotes.
-        scalars: The slices that have to be a number or a word.
-    """
-
-    pieces: list[bytes | _Slice] = field(default_factory=list)
-    fixed: list[tuple[int, int]] = field(default_factory=list)
-    spaces: list[int] = field(default_factory=list)
-    keys: list[tuple[int, bytes]] = field(default_factory=list)
-    scalars: list[_Slice] = field(default_factory=list)
-
-
-class _ShapeReader:
-    """Reads one document, mark by mark."""
-
-    def __init__(self, marks: Sequence[int], data: bytes) -> None:
-        self._marks = marks
-        self._data = data
-        self._codes = [_CLASSES[data[mark]] for mark in marks]
-        self._shape = _Shape()
-
-    def read(self) -> _Shape:
-        """Return the document's shape.
-
-        Raises:
-            _UnusualError: It is no array or object, or no JSON.
-        """
-        try:
-            pieces, end = self._container(0)
-        except IndexError:
-            raise _UnusualError from None
-        if end != len(self._marks) - 1:
-            raise _UnusualError
-        self._shape.pieces = list(_merged(pieces))
-        return self._shape
-
-    def _container(self, begin: int) -> tuple[list[bytes | _Slice], int]:
-        """Read from an opening bracket; return what is printed, and the closing one."""
-        if self._codes[begin] == _OPEN_OBJECT:
-            return self._object(begin)
-        if self._codes[begin] != _OPEN_ARRAY:
-            raise _UnusualError
-        pieces: list[bytes | _Slice] = [b"["]
-        if self._is_empty(begin, _CLOSE_ARRAY):
-            return [b"[]"], begin + 1
-        at, code = begin, _COMMA
-        while code == _COMMA:
-            value, at, code = self._value(at)
-            pieces += [*value, b", " if code == _COMMA else b"]"]
-        if code != _CLOSE_ARRAY:
-            raise _UnusualError
-        return pieces, at
-
-    def _object(self, begin: int) -> tuple[list[bytes | _Slice], int]:
-        if self._is_empty(begin, _CLOSE_OBJECT):
-            return [b"{}"], begin + 1
-        pairs: dict[bytes, list[bytes | _Slice]] = {}
-        at, code = begin, _COMMA
-        while code == _COMMA:
-            first = at + 1
-            if self._codes[first : first + 3] != [_QUOTE, _QUOTE, _COLON]:
-                raise _UnusualError
-            self._gap(at)
-            key = self._data[self._marks[first] : self._marks[first + 1] + 1]
-            if key in pairs or len(key) > _LONGEST_KEY + 2 or b"\\" in key:
-                raise _UnusualError
-            self._shape.keys.append((first, key))
-            self._shape.fixed += [(first, len(key) - 1), (first + 1, 1)]
-            if self._marks[first + 2] != self._marks[first + 1] + 1:
-                raise _UnusualError
-            pairs[key], at, code = self._value(first + 2)
-        if code != _CLOSE_OBJECT:
-            raise _UnusualError
-        ordered = sorted(pairs, key=lambda key: (len(key), key))
-        pieces: list[bytes | _Slice] = [b"{"]
-        for key in ordered:
-            pieces += [key, b": ", *pairs[key], b", "]
-        return [*pieces[:-1], b"}"], at
-
-    def _value(self, before: int) -> tuple[list[bytes | _Slice], int, int]:
-        """Read the value behind a mark; return what is printed, the mark behind it and that one's class."""
-        begin = before + 1
-        if self._codes[begin] in (_CLOSE_OBJECT, _CLOSE_ARRAY, _COMMA):
-            space = int(self._data[self._marks[before] + 1] == ord(" "))
-            if space:
-                self._shape.spaces.append(before)
-            scalar = _Slice(before, 1 + space, begin, 0)
-            self._shape.scalars.append(scalar)
-            return [scalar], begin, self._codes[begin]
-        self._gap(before)
-        pieces: list[bytes | _Slice] = [_Slice(begin, 0, begin + 1, 1)]
-        end = begin + 1
-        if self._codes[begin] != _QUOTE:
-            pieces, end = self._container(begin)
-        if self._marks[end + 1] != self._marks[end] + 1:
-            raise _UnusualError
-        self._shape.fixed.append((end, 1))
-        return pieces, end + 1, self._codes[end + 1]
-
-    def _is_empty(self, begin: int, close: int) -> bool:
-        """Tell whether a bracket is closed at once."""
-        if self._codes[begin + 1] != close or self._marks[begin + 1] != self._marks[begin] + 1:
-            return False
-        self._shape.fixed.append((begin, 1))
-        return True
-
-    def _gap(self, mark: int) -> None:
-        """Take nothing, or one space, behind a mark."""
-        distance = self._marks[mark + 1] - self._marks[mark]
-        if distance == 2 and self._data[self._marks[mark] + 1] == ord(" "):
-            self._shape.spaces.append(mark)
-        elif distance != 1:
-            raise _UnusualError
-        self._shape.fixed.append((mark, distance))
-
-
 class _Batch:
     """The documents of a batch behind one another, and the marks in them."""
 
     def __init__(self, part: pa.LargeBinaryArray) -> None:
         # Words are read from any place: behind the last document there is room for them.
-        self._buffer = data_of(part).tobytes() + bytes(2 * _LONGEST_KEY)
+        self._buffer = data_of(part).tobytes() + bytes(2 * LONGEST_KEY)
         self._bytes = np.frombuffer(self._buffer, np.uint8)
         self._words: Words = np.ndarray((len(self._buffer) - 7,), "<u8", self._buffer, strides=(1,))
         sizes = np.maximum(lengths(part), 0)
@@ -261,10 +117,10 @@ class _Batch:
 
     def _find_marks(self) -> None:
         """Find the quotes, and the other signs outside of texts."""
-        classes = np.frombuffer(self._buffer.translate(_CLASSES), np.uint8)
-        self._usual[self._row_of(np.flatnonzero(classes[: self._ends[-1]] == _UNUSUAL))] = False
-        quotes = (classes == _QUOTE).view(np.uint8)
-        escapes = _escapes(np.flatnonzero(classes == _ESCAPE))
+        classes = np.frombuffer(self._buffer.translate(CLASSES), np.uint8)
+        self._usual[self._row_of(np.flatnonzero(classes[: self._ends[-1]] == UNUSUAL))] = False
+        quotes = (classes == QUOTE).view(np.uint8)
+        escapes = _escapes(np.flatnonzero(classes == ESCAPE))
         quotes[escapes + 1] = 0
         inside = np.bitwise_xor.accumulate(quotes)
         odd_ones = escapes[~_STAYS_ESCAPED[self._bytes[escapes + 1]] | (inside[escapes] == 0)]
@@ -277,7 +133,7 @@ class _Batch:
                 quotes[self._starts[row] : self._ends[row]] = 0
             self._usual[odd] = False
             inside = np.bitwise_xor.accumulate(quotes)
-        self._marks: Positions = np.flatnonzero(quotes.view(np.bool_) | ((classes > _QUOTE) & (inside == 0)))
+        self._marks: Positions = np.flatnonzero(quotes.view(np.bool_) | ((classes > QUOTE) & (inside == 0)))
         self._first = np.searchsorted(self._marks, self._starts)
         self._last = np.searchsorted(self._marks, self._ends)
 
@@ -297,8 +153,8 @@ class _Batch:
             good = (classes == classes[:, :1]).all(axis=0)
             good &= (marks[0] == self._starts[rows]) & (marks[-1] == self._ends[rows] - 1)
             try:
-                shape = _ShapeReader(marks[:, 0].tolist(), self._buffer).read()
-            except _UnusualError:
+                shape = ShapeReader(marks[:, 0].tolist(), self._buffer).read()
+            except UnusualError:
                 good[:] = False
             else:
                 good &= self._have_shape(marks, shape)
@@ -311,7 +167,7 @@ class _Batch:
             good[0] = True
             rows = rows[~good]
 
-    def _have_shape(self, marks: Positions, shape: _Shape) -> Flags:
+    def _have_shape(self, marks: Positions, shape: Shape) -> Flags:
         """Tell which documents have the shape's keys and spaces, and numbers or words where it has them."""
         good = np.ones(marks.shape[1], np.bool_)
         for mark, distance in shape.fixed:
@@ -342,7 +198,7 @@ class _Batch:
         found[numbers] = _ENDS[states]
         return found
 
-    def _print(self, marks: Positions, shape: _Shape) -> pa.StringArray:
+    def _print(self, marks: Positions, shape: Shape) -> pa.StringArray:
         """Put the pieces of each document behind one another: as views of the bytes, which Arrow copies together."""
         rows = marks.shape[1]
         views = np.empty((rows, len(shape.pieces), 2), np.uint64)
@@ -377,7 +233,7 @@ def _escapes(slashes: Positions) -> Positions:
     return escapes
 
 
-def _places(marks: Positions, piece: _Slice) -> tuple[Positions, Positions]:
+def _places(marks: Positions, piece: Slice) -> tuple[Positions, Positions]:
     """Return where a slice begins in each document, and its bytes."""
     starts = marks[piece.mark] + piece.add
     return starts, marks[piece.end] + piece.plus - starts
@@ -388,18 +244,3 @@ def _view_of(text: bytes, offset: int) -> tuple[int, int]:
     first = int.from_bytes(text[:4], "little")
     rest = int.from_bytes(text[4:], "little") if len(text) <= _INLINE else 1 | offset << 32
     return len(text) | first << 32, rest
-
-
-def _merged(pieces: Sequence[bytes | _Slice]) -> Iterator[bytes | _Slice]:
-    """Yield pieces, those that are the same in all documents put together."""
-    held = b""
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            held += piece
-            continue
-        if held:
-            yield held
-        held = b""
-        yield piece
-    if held:
-        yield held
