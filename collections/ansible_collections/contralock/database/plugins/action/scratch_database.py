@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.contralock.database.plugins.plugin_utils.followed_module import StepOfRun
+from ansible_collections.contralock.database.plugins.plugin_utils.followed_module import FollowedStep
 
 
-class ActionModule(StepOfRun):
+class ActionModule(FollowedStep):
     """Gives the module the lease of the run that this controller has opened."""
