@@ -9,8 +9,11 @@ import stat
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import sqlite_backup
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.file_holders import find_holders
 from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits, LiveCopy, _InOneGo
@@ -237,3 +240,25 @@ def test_nothing_is_held_afterwards(tmp_path: Path, backup: Path) -> None:
         time.sleep(0.3)
         assert len(content(source)) > len(made)
         assert [found.pid for found in find_holders(source)] == [process.pid]
+
+
+def test_each_part_is_timed_by_itself(tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a window takes is foretold from them: the copy, the reading for the checksum, SQLite's checks."""
+
+    clock = [0.0]
+    monkeypatch.setattr(sqlite_backup, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def slower(name: str, seconds: float) -> None:
+        real = getattr(sqlite_backup, name)
+
+        def slow(*given: Any) -> Any:
+            clock[0] += seconds
+            return real(*given)
+
+        monkeypatch.setattr(sqlite_backup, name, slow)
+
+    slower("copy_live", 3.0)
+    slower("sha256_of", 5.0)
+    slower("assert_sound_file", 7.0)
+    made = back_up_running(make_database(tmp_path / "app.sqlite"), backup)
+    assert (made.seconds, made.hash_seconds, made.check_seconds) == (3.0, 5.0, 7.0)

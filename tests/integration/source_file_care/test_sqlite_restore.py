@@ -141,6 +141,36 @@ def test_a_check_of_the_backup_does_not_mind_what_became_of_the_file(tmp_path: P
     assert not check_backup(wanted).changed
 
 
+def test_a_backup_that_contradicts_itself_is_put_back_only_unasked(tmp_path: Path) -> None:
+    """Its checksum says that it was not changed, and nothing of what is in it."""
+    _, wanted = cut_over(tmp_path)
+    with closing(sqlite3.connect(wanted.backup)) as connection, connection:
+        connection.execute("INSERT INTO events (user, note) VALUES ('nobody', 'an orphan')")
+    wanted = replace(wanted, sha256=checksum(wanted.backup))
+    before = tree(tmp_path / "data")
+    with pytest.raises(MigrationError, match=r"refers? to a row that is not there"):
+        restore_file(replace(wanted, sound=True))
+    assert tree(tmp_path / "data") == before
+    assert restore_file(wanted).changed
+
+
+def test_a_sound_backup_is_put_back_when_that_is_asked(tmp_path: Path) -> None:
+    _, wanted = cut_over(tmp_path)
+    answer = call(
+        "sqlite_restore",
+        backup=wanted.backup,
+        sha256=wanted.sha256,
+        path=tmp_path / "scratch.sqlite",
+        owner="root",
+        group="root",
+        mode="0600",
+        sound=True,
+    )
+    assert not answer.failed, answer.facts
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["data", "run", "scratch.sqlite"]
+    assert checksum(tmp_path / "scratch.sqlite") == wanted.sha256
+
+
 def test_a_missing_backup_is_refused(tmp_path: Path) -> None:
     _, wanted = cut_over(tmp_path)
     wanted.backup.unlink()

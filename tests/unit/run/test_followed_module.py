@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from ansible_collections.contralock.database.plugins.modules.migration_run impor
 from tests.unit.run.kills import wait_for
 
 ROOT = Path(__file__).parents[3]
+PLUGINS = "ansible_collections.contralock.database.plugins"
+COLLECTION = ROOT / "collections" / PLUGINS.replace(".", "/")
 SECRET = "s3cret-Pa55word"
 
 # A long verb with a secret, as our modules are written.
@@ -303,3 +306,17 @@ def test_polls_do_not_renew_a_lease_that_was_taken_over(play, root, running, run
     lease = read_lease(root)
     assert lease is not None
     assert lease.renewed.uptime <= now.uptime
+
+
+#: What is over in a moment: journal and lease, and one statement on the server.
+QUICK = {"migration_run", "application_access"}
+
+
+def test_whatever_may_take_longer_than_a_lease_is_followed():
+    """Reading 40 GB for a checksum takes two minutes, in which nobody else would show that the controller lives."""
+    plugins = {path.stem for path in (COLLECTION / "action").glob("*.py")}
+    modules = (COLLECTION / "modules").glob("*.py")
+    steps = {path.stem for path in modules if re.search('"run": {"type"|RUN_ARGUMENTS', path.read_text())}
+    assert steps == plugins
+    followed = {name for name in plugins if import_module(f"{PLUGINS}.action.{name}").ActionModule.follows}
+    assert followed == plugins - QUICK

@@ -152,6 +152,16 @@ def test_the_proof_of_sqlite_is_one_of_the_service_s_own_processes():
     assert proof["unit"] == "{{ application_service_unit if application_service_manager == 'systemd' else '' }}"
 
 
+def test_the_env_file_is_kept_before_its_first_change():
+    tasks = [task for task in tasks_of("cutover", "switch.yml") if label(task).startswith("application_config/")]
+    assert [task["vars"]["application_config_backup_to"] for task in tasks] == ["{{ __cutover_env_before }}"] * 2
+
+
+def test_a_finished_cut_over_removes_what_a_rehearsal_left():
+    """At its very end, whatever was done before: a server that is gone must not keep the application waiting."""
+    assert [label(task) for task in tasks_of("cutover")][-1] == "rehearsal/left_over.yml"
+
+
 def test_a_way_back_that_is_refused_gives_back_before_it_leaves():
     """Connect first, because an application that starts without it fails."""
     labels = [label(task) for task in tasks_of("rollback", "leave.yml")]

@@ -42,6 +42,8 @@ class Backup:
             nothing was running.
         restarts: How often writers made the copying begin again.
         seconds: What the copying took, without the checks.
+        check_seconds: What SQLite's own checks of the copy took.
+        hash_seconds: What reading it for its checksum took.
     """
 
     path: Path
@@ -52,6 +54,8 @@ class Backup:
     longest_pause_ms: float | None = None
     restarts: int = 0
     seconds: float = 0.0
+    check_seconds: float = 0.0
+    hash_seconds: float = 0.0
 
 
 def back_up_running(
@@ -80,7 +84,9 @@ def back_up_running(
         seconds = time.monotonic() - started
         with part.open("rb+") as file:
             os.fsync(file.fileno())
+        synced = time.monotonic()
         sha256 = sha256_of(part)
+        hashed = time.monotonic()
         _give_name(part, destination, progress)
     return Backup(
         path=destination,
@@ -91,6 +97,8 @@ def back_up_running(
         longest_pause_ms=round(copied.pause * 1000, 1),
         restarts=copied.restarts,
         seconds=round(seconds, 3),
+        check_seconds=round(time.monotonic() - hashed, 3),
+        hash_seconds=round(hashed - synced, 3),
     )
 
 

@@ -19,7 +19,7 @@ from .errors import MigrationError
 from .fence_directory import kind_of, put_in_place, remove_fence
 from .file_holders import assert_no_holders
 from .source_file import SIDE_FILES, Progress
-from .sqlite_backup import assert_checksum, find_backup
+from .sqlite_backup import assert_checksum, assert_sound_file, find_backup
 from .sqlite_fence import found_names
 
 
@@ -44,6 +44,7 @@ class Restoration:
         original: The file as it was moved aside; None for the one that the fence names, or the latest. Its extended
             attributes (access lists, labels) are taken over.
         keep_original: Whether it stays when its bytes are the backup's. One with others always stays.
+        sound: Whether the restored bytes have to pass SQLite's own checks before they get the file's name.
     """
 
     backup: Path
@@ -52,6 +53,7 @@ class Restoration:
     ownership: Ownership = field(default_factory=Ownership)
     original: Path | None = None
     keep_original: bool = False
+    sound: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def restore_file(wanted: Restoration, progress: Progress | None = None) -> Resto
         What was done. A file that is the backup already is left alone, with whatever SQLite has beside it.
 
     Raises:
-        MigrationError: The backup is missing or was changed; another file stands there; somebody has the original
-            open; there is no room. The backup and the original are as they were.
+        MigrationError: The backup is missing, was changed or contradicts itself; another file stands there; somebody
+            has the original open; there is no room. The backup and the original are as they were.
     """
     path, original = _whereabouts(wanted)
     part = path.with_name(f"{path.name}.restored.part")
@@ -198,6 +200,8 @@ def _write_part(wanted: Restoration, part: Path, progress: Progress | None) -> N
         copied = copy_synced(wanted.backup, part, "restore", progress, finish)
         # The backup may have been changed between the look at it and now.
         assert_checksum(wanted.backup, copied, wanted.sha256)
+        if wanted.sound:
+            assert_sound_file(part, progress)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

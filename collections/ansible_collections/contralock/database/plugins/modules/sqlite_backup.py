@@ -107,6 +107,14 @@ restarts:
   description: How often writers made the copying begin again.
   returned: success
   type: int
+check_seconds:
+  description: What SQLite's own checks of the copy took.
+  returned: success
+  type: float
+hash_seconds:
+  description: What reading it for its checksum took.
+  returned: success
+  type: float
 seconds:
   description: What the copying took, without the checks.
   returned: success

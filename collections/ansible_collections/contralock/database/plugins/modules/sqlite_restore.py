@@ -50,6 +50,10 @@ options:
     description: Whether O(original) stays when its bytes are those of O(backup). One with others always stays.
     type: bool
     default: false
+  sound:
+    description: Whether the copy has to pass SQLite's integrity and foreign key checks before it is put in place.
+    type: bool
+    default: false
   state:
     description:
       - V(present) puts the backup back.
@@ -135,6 +139,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "mode": FROM_ORIGINAL,
     "original": {"type": "path"},
     "keep_original": {"type": "bool", "default": False},
+    "sound": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["present", "tested"], "default": "present"},
     "run": {"type": "path"},
 }
@@ -153,6 +158,7 @@ def restore(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
         ownership=Ownership(options["owner"], options["group"], options["mode"]),
         original=Path(options["original"]) if options["original"] else None,
         keep_original=options["keep_original"],
+        sound=options["sound"],
     )
     if options["state"] == "tested":
         restored = check_backup(wanted)

@@ -64,7 +64,11 @@ class StepOfRun(ActionBase):  # type: ignore[misc]  # because Ansible has no typ
 
 
 class FollowedStep(StepOfRun):
-    """The same for a long verb: it runs in the background and is followed."""
+    """The same for a verb that may be long: it runs in the background and is followed.
+
+    Whatever reads a whole file or waits for a server's disk is one: a source of 40 GB is hashed for longer than a lease
+    lasts, and its controller would count as dead.
+    """
 
     follows = True
 
@@ -79,7 +83,6 @@ class Following:
         self._run = str(arguments["run"]).rstrip("/")
         self._shown = ""
         self._module_files = ""
-        self._seen_alive: tuple[int, int] | None = None
         self._missed = 0
 
     def result(self) -> dict[str, Any]:
