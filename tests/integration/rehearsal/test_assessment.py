@@ -131,6 +131,25 @@ def test_orphans_and_duplicates_under_the_target_are_found(source, target, tmp_p
     assert "wallets" in obstacle.fact
 
 
+def test_a_row_that_the_engine_cannot_carry_is_found_before_the_window(source, target, tmp_path):
+    """The same words as the load's own, an hour earlier and with the application running."""
+    change(source, "UPDATE messages SET content = hex(zeroblob(6000000)) WHERE rowid = 1")
+    fact = "the source has rows that are too large for pgloader, which carries up to 12,000,000 bytes (messages 12,"
+    found = {
+        engine: assess_running(source, target, MAPPING, Options(tmp_path, engine=engine), lambda *_: None)
+        for engine in ("pgloader", "arrow", "")
+    }
+    assert {engine: each.verdict for engine, each in found.items()} == {
+        "pgloader": Verdict.NOT_READY,
+        "arrow": Verdict.READY_WITH_RULES,
+        "": Verdict.READY_WITH_RULES,
+    }
+    assert [each.fact[: len(fact)] for each in found["pgloader"].obstacles] == [fact]
+    assert [note for note in found[""].notes if note.startswith(fact)]
+    for engine in ("pgloader", "arrow"):
+        assert not [note for note in found[engine].notes if note.startswith(fact)]
+
+
 @pytest.mark.parametrize(("accept", "verdict"), [(False, Verdict.NOT_READY), (True, Verdict.READY_WITH_RULES)])
 def test_a_rule_that_matches_nothing_is_no_small_thing(source, target, tmp_path, accept, verdict):
     document = read_yaml(PROFILE / "mapping.yml")

@@ -19,8 +19,10 @@ from .errors import MigrationError
 from .findings import Examination, examine_file
 from .live_copy import Limits
 from .parallel_work import WORKERS
+from .pgloader import LARGEST_ROW_BYTES
 from .plan import make_plan
 from .profile import Mapping
+from .row_bytes import too_large_rows
 from .source_file import Progress, UnsoundError, assert_sound, open_source
 from .source_schema import read_schema
 from .sqlite_backup import back_up_running
@@ -48,12 +50,14 @@ class Options:
         limits: What the snapshot may cost the application.
         schema: The target's schema.
         workers: Threads that read and examine.
+        engine: What is going to load, so that rows which it cannot carry are found; empty when nobody has chosen yet.
     """
 
     directory: Path
     limits: Limits = field(default_factory=Limits)
     schema: str = "public"
     workers: int = WORKERS
+    engine: str = ""
 
 
 def assess_running(source: Path, target: str, mapping: Mapping, options: Options, progress: Progress) -> Assessment:
@@ -111,15 +115,17 @@ def _examined(path: Path, catalog: Catalog, mapping: Mapping, options: Options, 
         except MigrationError as error:
             return Assessment(str(path), size, obstacles=(_obstacle(error),))
     found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
+    too_large = too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")
     return Assessment(
         source=str(path),
         bytes=size,
         rows=found.rows,
+        obstacles=(_obstacle(too_large),) if too_large and options.engine == "pgloader" else (),
         findings=found.findings,
         columns=found.columns,
         rules=tuple(each for each in found.rule_counts if each.count),
         unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
-        notes=found.notes,
+        notes=(*found.notes, *([str(too_large)] if too_large and not options.engine else [])),
         estimate=_estimate(found, size),
     )
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from .cells import Cells
 from .conversion_base import shortened
 from .plan import ColumnPlan, TablePlan
+from .row_bytes import largest_row
 from .rules_applied import apply_rules
 
 SHOWN_KEYS = 10
@@ -106,6 +107,8 @@ class TableExaminer:
     ) -> None:
         self.table = table
         self.rows = 0
+        #: As texts, of a row that fits; 0 where none has ``row_bytes.NOTED_BYTES``.
+        self.largest_row_bytes = 0
         self._tallies: dict[tuple[str, str, str], _Tally] = {}
         self._counts: dict[tuple[str, str], int] = {}
         #: Target column -> cells that go as NULL, cells that do not fit.
@@ -127,6 +130,8 @@ class TableExaminer:
         """
         values = [self._convert(column, cells, batch) for column, cells in zip(self.table.columns, batch, strict=True)]
         self.rows += batch[0].length if batch else 0
+        largest = largest_row([column.conversion for column in self.table.columns], values)
+        self.largest_row_bytes = max(self.largest_row_bytes, largest)
         return values
 
     def absorb(self, later: TableExaminer) -> None:
@@ -145,6 +150,7 @@ class TableExaminer:
             self._nulls[name] += later._nulls[name]
             self._misfits[name] += later._misfits[name]
         self.rows += later.rows
+        self.largest_row_bytes = max(self.largest_row_bytes, later.largest_row_bytes)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -52,6 +52,7 @@ class Examination:
         rule_counts: What the rules changed.
         rows: Target table to the number of rows read.
         columns: What became of the cells of each column; in the plan's order.
+        largest_rows: Target table to the bytes of its largest row as texts, where that is 1 MB or more.
         notes: Sentences for the report: the plan's, and which constraints only the load will check.
         duration_seconds: How long it took.
     """
@@ -60,6 +61,7 @@ class Examination:
     rule_counts: tuple[RuleCount, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     columns: tuple[ColumnCount, ...] = ()
+    largest_rows: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     duration_seconds: float = 0.0
 
@@ -118,6 +120,7 @@ class SourceExaminer:
             rule_counts=tuple(count for table in tables for count in table.rule_counts),
             rows={table.table.target: table.rows for table in tables},
             columns=tuple(count for table in tables for count in table.columns),
+            largest_rows={each.table.target: each.largest_row_bytes for each in tables if each.largest_row_bytes},
             notes=(*self._plan.notes, *self._across.not_examined()),
             duration_seconds=time.monotonic() - self._begun,
         )

@@ -101,4 +101,4 @@ class _Watcher:
         return int(str(found[0])) if found else 0
 
 
-PGLOADER = Engine(_version, _assert_ready, _prepare)
+PGLOADER = Engine(_version, _assert_ready, _prepare, ROOM_FACTOR)

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import MigrationError
 from .finding_rows import RowExaminer
 from .findings import Finding, RuleCount, TableExaminer, raise_findings
 from .plan import Plan, TablePlan
+from .row_bytes import row_bytes, too_large_rows
 from .source_reader import quote_identifier, read_table
 
 #: Called with the target's table, the rows so far and all rows there are, both over all tables.
@@ -73,16 +73,9 @@ class Prepared:
         Raises:
             MigrationError: Names each table that has one, with the bytes of its largest row.
         """
-        large = {
-            name: table.largest_row_bytes for name, table in self.tables.items() if table.largest_row_bytes > limit
-        }
-        if large:
-            shown = ", ".join(f"{name} {size:,} bytes" for name, size in large.items())
-            raise MigrationError(
-                f"the source has rows that are too large for {engine}, which carries up to {limit:,} bytes ({shown})",
-                "Shorten the largest values of these tables in the application",
-                {"largest_row_bytes": large},
-            )
+        largest = {name: table.largest_row_bytes for name, table in self.tables.items()}
+        if refusal := too_large_rows(largest, limit, engine):
+            raise refusal
 
 
 def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Counted | None = None) -> Prepared:
@@ -143,7 +136,7 @@ class _Writer:
             if not (self.findings or examiner.findings):
                 texts = [column.conversion.render(each) for column, each in zip(table.columns, values, strict=True)]
                 copy.executemany(insert, zip(*(each.to_pylist() for each in texts), strict=True))
-                of_rows = _row_bytes(texts)
+                of_rows = row_bytes(texts)
                 size += pc.sum(of_rows).as_py()
                 largest = max(largest, pc.max(of_rows).as_py())
             self._rows += len(values[0])
@@ -151,14 +144,6 @@ class _Writer:
         self.findings += examiner.findings
         self.rule_counts += examiner.rule_counts
         self.tables[table.target] = PreparedTable(examiner.rows, size, largest, time.monotonic() - begun)
-
-
-def _row_bytes(texts: list[pa.LargeStringArray]) -> pa.Int64Array:
-    """Return the bytes of each row."""
-    total = pa.repeat(0, len(texts[0])).cast(pa.int64())
-    for each in texts:
-        total = pc.add(total, pc.fill_null(pc.binary_length(each), 0).cast(pa.int64()))
-    return total
 
 
 @contextlib.contextmanager

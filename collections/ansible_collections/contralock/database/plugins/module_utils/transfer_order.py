@@ -168,11 +168,13 @@ class Engine:
         version: Returns what it says of itself; raises MigrationError when it is missing or was never tried.
         assert_ready: Raises MigrationError for a target or a plan that it cannot load.
         prepare: Does what can be done before the target is touched, and returns what loads.
+        room_factor: Its own files to the source, in bytes.
     """
 
     version: Callable[[Transfer], str]
     assert_ready: Callable[[Connection, Transfer], None]
     prepare: Callable[[Transfer, Progress], Loader]
+    room_factor: float = 0.0
 
 
 class Pace:

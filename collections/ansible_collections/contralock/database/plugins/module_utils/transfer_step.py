@@ -29,6 +29,7 @@ from .target_restore import (
 from .target_state import row_counts
 from .transfer import (
     APPLICATION_NAME,
+    ENGINES,
     TIME_LIMIT_SECONDS,
     WORKERS,
     Progress,
@@ -39,6 +40,7 @@ from .transfer import (
     remove_left_over,
     transfer,
 )
+from .window_room import assert_room_for, needs_of_window
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Request:
         engine: ``pgloader`` or ``arrow``.
         accepted_versions: Of pgloader.
         workers: Threads of the engine ``arrow``.
+        whole_window: Whether a check asks for the room of a cut-over as a whole, backup and way back included.
     """
 
     target: str
@@ -70,6 +73,7 @@ class Request:
     engine: str = "pgloader"
     accepted_versions: tuple[str, ...] = TESTED_VERSIONS
     workers: int = WORKERS
+    whole_window: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ def check(request: Request, source: Path) -> Prediction:
         record = _standing(connection, TargetRecord.read(file))
         order = _order(request, source, file, settled_catalog(connection, request.root, request.schema))
         assert_possible(order)
+        needs = needs_of_window(source, request.root, request.scratch, ENGINES[request.engine].room_factor)
+        assert_room_for(source, needs if request.whole_window else needs[1:2])
         earlier = sum(row_counts(connection, request.schema, record.tables).values()) if record else 0
         if not earlier:
             if record is None or record.state == LOADED:

@@ -67,6 +67,12 @@ options:
     description: How many sessions of the engine V(arrow) load at once; each keeps a processor of the host busy.
     type: int
     default: 2
+  whole_window:
+    description:
+      - Whether a check asks for the room of a whole cut-over, with the backup in O(root) and the file that a way back
+        would put back; without it only for the load's own files.
+    type: bool
+    default: false
   engine_versions:
     description: Versions of pgloader, as it says itself, that were tried; another one is refused.
     type: list
@@ -213,6 +219,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "time_limit": {"type": "int", "default": 14400},
     "engine": {"type": "str", "choices": ["pgloader", "arrow"], "default": "pgloader"},
     "workers": {"type": "int", "default": 2},
+    "whole_window": {"type": "bool", "default": False},
     "engine_versions": {"type": "list", "elements": "str", "default": ["3.6.7", "3.6.10"]},
 }
 
@@ -232,6 +239,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         engine=given["engine"],
         accepted_versions=tuple(given["engine_versions"]),
         workers=given["workers"],
+        whole_window=given["whole_window"],
     )
 
 

@@ -41,6 +41,11 @@ options:
     description: Threads that read and examine.
     type: int
     default: 2
+  engine:
+    description: What is going to load; pgloader carries no rows above 12 MB.
+    type: str
+    choices: [pgloader, arrow]
+    default: pgloader
 extends_documentation_fragment:
   - contralock.database.target
   - contralock.database.mapping
@@ -149,6 +154,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "time_limit": {"type": "int", "default": 300},
     "report_only": {"type": "bool", "default": False},
     "workers": {"type": "int", "default": 2},
+    "engine": {"type": "str", "choices": ["pgloader", "arrow"], "default": "pgloader"},
 }
 
 #: What the journal of a run keeps; the rest is in the run's directory.
@@ -166,7 +172,7 @@ def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
         Path(given["source"]),
         given["target"],
         parse_mapping(given["mapping"], given["mapping_schema"]),
-        Options(Path(given["directory"]), limits, given["schema"], given["workers"]),
+        Options(Path(given["directory"]), limits, given["schema"], given["workers"], given["engine"]),
         report,
     )
     document = as_document(found)
