@@ -269,7 +269,8 @@ def test_programs_of_another_root_are_left_alone(runs, root, tmp_path):
 def test_this_process_and_its_parents_are_never_ended(root, monkeypatch):
     with locked(root / LOCK, 1, "x"):
         assert [one.pid for one in lock_holders(root / LOCK)] == [os.getpid()]
-        assert of_run(root, root / LOCK) == []
+        # Other tests' servers may be children of this process.
+        assert not {one.pid for one in of_run(root, root / LOCK)} & {os.getpid(), os.getppid()}
 
 
 def test_a_process_whose_number_was_given_away_is_left_alone(root):
