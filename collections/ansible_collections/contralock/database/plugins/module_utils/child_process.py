@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .durable_files import write_new
 from .left_over import MARKER
 
 #: How long a program may take to end after SIGTERM.
@@ -21,9 +22,7 @@ def write_private(file: Path, text: str) -> None:
     Raises:
         OSError: It exists, or cannot be written.
     """
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    write_new(file, text.encode(), durable=False)
 
 
 @contextlib.contextmanager

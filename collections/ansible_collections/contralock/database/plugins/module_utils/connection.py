@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import psycopg
-from psycopg import pq
+from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
@@ -115,6 +115,11 @@ def set_locally(connection: Connection, settings: Mapping[str, str]) -> None:
     """Set parameters of the server until the open transaction, or savepoint that is rolled back, ends."""
     query = "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)"
     connection.execute(query, [list(settings), list(settings.values())])
+
+
+def written(text: str) -> sql.Composed:
+    """Take a text as SQL that PostgreSQL itself has written."""
+    return sql.Composed([sql.SQL(text)])
 
 
 def parse_conninfo(conninfo: str) -> dict[str, str]:

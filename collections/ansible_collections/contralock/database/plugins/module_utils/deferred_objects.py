@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from .catalog import Catalog, Constraint, Index
-from .connection import Connection, set_locally
+from .connection import Connection, set_locally, written
 from .errors import MigrationError
 from .target_state import LOCK_WAIT_MILLISECONDS
 
@@ -174,8 +174,3 @@ def key_added(key: Constraint, catalog: Catalog) -> Iterator[sql.Composed]:
         yield put_back(key)
     else:
         yield added(key)
-
-
-def written(text: str) -> sql.Composed:
-    """Take a text as SQL that PostgreSQL itself has written."""
-    return sql.Composed([sql.SQL(text)])

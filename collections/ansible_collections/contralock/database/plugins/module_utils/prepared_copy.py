@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from .durable_files import new_private_file
 from .errors import MigrationError
 from .finding_rows import RowExaminer
 from .findings import Finding, RuleCount, TableExaminer, raise_findings
@@ -93,7 +94,7 @@ def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Co
     begun = time.monotonic()
     total = sum(table.source.rows or 0 for table in plan.tables)
     writer = _Writer(plan, counted or (lambda *_: None), total)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    os.close(new_private_file(path))
     try:
         with _no_room_told(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
             for pragma in _PRAGMAS:

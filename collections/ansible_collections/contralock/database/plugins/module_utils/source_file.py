@@ -2,19 +2,16 @@
 
 A SQLite file is delicate while it is in use: POSIX drops every lock that a process has on a file as soon as the process
 closes *any* descriptor of it (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled). So
-``open_source`` looks at the file through SQLite alone; ``file_facts`` reads its bytes, and says where it must not be
-used.
+``open_source`` looks at the file through SQLite alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import MigrationError
@@ -54,27 +51,6 @@ _CODES: Sequence[tuple[str, str, str]] = (
     ("SQLITE_CANTOPEN", "cannot be opened", "Check that this user may read the file and enter its folder"),
     ("SQLITE_NOMEM", "needs more memory than there is", "Run where there is more memory"),
 )
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """What a stopped file is, byte for byte.
-
-    Attributes:
-        bytes: Its size.
-        sha256: The checksum of all its bytes, in hexadecimal digits.
-        journal_mode: ``wal`` or ``rollback``; SQLite does not store which kind of rollback journal.
-        page_size: In bytes.
-        page_count: The size that the header states, in pages.
-        side_files: Name ending (``-wal``, ...) to bytes, of those that lie beside it.
-    """
-
-    bytes: int
-    sha256: str
-    journal_mode: str
-    page_size: int
-    page_count: int
-    side_files: Mapping[str, int] = field(default_factory=dict)
 
 
 def open_source(path: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> sqlite3.Connection:
@@ -154,44 +130,6 @@ def assert_sound(connection: sqlite3.Connection, progress: Progress | None = Non
         report("foreign keys", 1, 2)
         _assert_no_orphans(connection)
         report("foreign keys", 2, 2)
-
-
-def file_facts(path: Path) -> FileFacts:
-    """Read a stopped file's bytes and what its header says.
-
-    Never use it on a live file in a process that holds a lock on it through SQLite: the lock would be lost.
-
-    Args:
-        path: The file; read once, in pieces of 1 MB.
-
-    Raises:
-        MigrationError: It cannot be read, or it is no SQLite database.
-    """
-    _assert_file(path)
-    digest, size, header = hashlib.sha256(), 0, b""
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                header = header or chunk[:100]
-                digest.update(chunk)
-                size += len(chunk)
-    except OSError as error:
-        raise MigrationError(
-            f"{path} cannot be read: {error.strerror}", "Check the file's mode and the disk"
-        ) from error
-    # The fields of the header: https://www.sqlite.org/fileformat2.html#the_database_header
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise MigrationError(f"{path} is not a SQLite database, or it is encrypted", "Name the application's own file")
-    page_size = int.from_bytes(header[16:18], "big")
-    sides = {ending: path.with_name(path.name + ending) for ending in SIDE_FILES}
-    return FileFacts(
-        bytes=size,
-        sha256=digest.hexdigest(),
-        journal_mode="wal" if header[19] == 2 else "rollback",
-        page_size=65536 if page_size == 1 else page_size,
-        page_count=int.from_bytes(header[28:32], "big"),
-        side_files={ending: side.stat().st_size for ending, side in sides.items() if side.exists()},
-    )
 
 
 def _assert_file(path: Path) -> None:

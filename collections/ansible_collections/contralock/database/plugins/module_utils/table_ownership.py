@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from .catalog_queries import MARK, RECORD_SCHEMA
-from .connection import Connection
+from .connection import Connection, written
 
 #: Owned sequences follow their table. A role's functions are none of the application's business.
 _OBJECTS = """
@@ -102,13 +102,13 @@ def hand_over(connection: Connection, schema: str, wanted: str | None) -> list[s
     if not back:
         connection.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}").format(**names))
     for statement in change.statements:
-        connection.execute(_written(statement))
+        connection.execute(written(statement))
     if change.holder is not None and change.holder != change.wanted:
         holder = sql.Identifier(change.holder)
         connection.execute(sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(names["schema"], holder))
     if back:
         for (statement,) in connection.execute(_DEFAULT_PRIVILEGES, {"schema": schema}).fetchall():
-            connection.execute(_written(statement))
+            connection.execute(written(statement))
     _mark(connection, schema, None if back else change.wanted)
     return list(change.objects)
 
@@ -137,8 +137,3 @@ def _mark(connection: Connection, schema: str, role: str | None) -> None:
 def _current_role(connection: Connection) -> str:
     found = connection.execute("SELECT current_user::text").fetchone()
     return str(found[0]) if found else ""
-
-
-def _written(text: str) -> sql.Composed:
-    """Take a text as SQL that PostgreSQL itself has written."""
-    return sql.Composed([sql.SQL(text)])

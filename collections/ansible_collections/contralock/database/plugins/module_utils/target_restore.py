@@ -18,8 +18,8 @@ import psycopg
 from psycopg import sql
 
 from .catalog import SPELLING, Catalog, Column, Constraint, EnumType, Index, OtherObject, Table, difference, snapshot
-from .connection import Connection, connect, set_locally
-from .deferred_objects import FOREIGN_KEY, added, built, dropped, dropped_index, key_added, written
+from .connection import Connection, connect, set_locally, written
+from .deferred_objects import FOREIGN_KEY, added, built, dropped, dropped_index, key_added
 from .errors import MigrationError
 from .journal import write_whole
 from .stunnel import endpoint_of
