@@ -128,7 +128,7 @@ def test_data_loss_has_to_be_allowed(profile: str, database: Database) -> None:
 
 def test_a_folder_may_be_given_without_schema(tmp_path: Path, database: Database) -> None:
     folder = write_profile(tmp_path, changes_of(TYPES, USERS, BIO)) / "schema"
-    assert run(str(folder), "--target", database.conninfo, "--quiet").returncode == 0
+    assert run("--profile", str(folder), "--target", database.conninfo, "--quiet").returncode == 0
     assert recorded(database.conninfo) == NAMES
 
 

@@ -7,6 +7,8 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -32,6 +34,13 @@ def target(database: Database) -> str:
     return database.conninfo
 
 
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A short path: PostgreSQL's client takes a socket's name of 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="state-") as folder:
+        yield Path(folder) / "state"
+
+
 def script(name: str, *arguments: str, expected: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(PROJECT / "scripts" / name), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=120)
@@ -46,8 +55,7 @@ def rows_in(target: str) -> int:
 
 
 @pytest.mark.parametrize("engine", ["pgloader", "arrow"])
-def test_loads_says_what_and_takes_back(source: Path, target: str, tmp_path: Path, engine: str) -> None:
-    state = tmp_path / "state"
+def test_loads_says_what_and_takes_back(source: Path, target: str, state: Path, engine: str) -> None:
     common = (str(source), "--profile", "contralock", "--target", target, "--directory", str(state))
     check = script("transfer_data.py", *common, "--engine", engine, "--check", expected=0)
     assert check.stdout == f"would load {ROWS} rows with {engine}\n"
@@ -69,13 +77,13 @@ def test_loads_says_what_and_takes_back(source: Path, target: str, tmp_path: Pat
     assert script("transfer_data.py", *common, "--take-back", expected=0).stdout == "nothing to take back\n"
 
 
-def test_rows_of_others_are_refused_and_stay(source: Path, target: str, tmp_path: Path) -> None:
+def test_rows_of_others_are_refused_and_stay(source: Path, target: str, state: Path) -> None:
     with psycopg.connect(target) as connection:
         connection.execute(
             "INSERT INTO users (id, email, password, first_name, last_name, role, created_at, updated_at)"
             " VALUES (gen_random_uuid(), 'a@b', 'x', 'a', 'b', 'client', now(), now())"
         )
-    common = (str(source), "--profile", "contralock", "--target", target, "--directory", str(tmp_path / "state"))
+    common = (str(source), "--profile", "contralock", "--target", target, "--directory", str(state))
     refused = script("transfer_data.py", *common, expected=2)
     assert refused.stderr.startswith("refused: the target holds rows that this run did not load (users 1)")
     assert rows_in(target) == 1
@@ -98,8 +106,8 @@ def test_2_when_nothing_can_be_loaded(source: Path, tmp_path: Path, arguments: t
     assert "s3cret" not in refused.stdout + refused.stderr
 
 
-def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(source: Path, target: str, tmp_path: Path) -> None:
-    common = [str(source), "--profile", "contralock", "--target", target, "--directory", str(tmp_path / "state")]
+def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(source: Path, target: str, state: Path) -> None:
+    common = [str(source), "--profile", "contralock", "--target", target, "--directory", str(state)]
     command = [sys.executable, str(PROJECT / "scripts/transfer_data.py"), *common, "--engine", "arrow"]
     leader, follower = pty.openpty()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm"}) as run:
