@@ -105,7 +105,7 @@ def test_the_way_back_refuses_to_lose_rows_while_users_write(first, run_playbook
     assert f"(notifications: {number} added, 0 changed, 0 removed)" in run.message()
     assert f"-e rollback_discard_rows={number}. Each of them stands in " in run.message()
     assert "stop it first (systemctl stop contralock.service), then the number stands still" in run.message()
-    assert run.message().endswith("Nothing was changed.")
+    assert "Nothing was changed: the application runs on PostgreSQL as before. Next: " in run.message()
     assert {(row["table"], row["what"]) for row in rows_of(app1)} == {("notifications", "added")}
     assert len({row["key"] for row in rows_of(app1)}) == number
     state = now()

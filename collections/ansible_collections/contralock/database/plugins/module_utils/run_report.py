@@ -343,7 +343,8 @@ def _commands(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if report["look_inside"]:
         yield "Look inside", report["look_inside"]
     if report["under_way"]:
-        yield "Next", "wait; playbooks/show_run.yml shows how far it is"
+        # Whoever asks may be the one whose controller has just died.
+        yield "Next", f"wait; playbooks/show_run.yml shows how far it is. Is its controller dead?  {report['next']}"
     elif report["outcome"] == "done":
         yield "Next", report["next"]
     else:

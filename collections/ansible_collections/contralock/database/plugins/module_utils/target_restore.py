@@ -221,12 +221,12 @@ def assert_untouched(connection: Connection, record: TargetRecord) -> None:
     if changed:
         raise MigrationError(
             f"rows have changed in the target since they were loaded ({', '.join(changed)}): they would be lost",
-            "Compare the databases first; when these rows may go, say so (discard_rows)",
+            "Look at these rows first; when they may go, say so with data_transfer_discard_rows=true",
         )
     if others:
         raise MigrationError(
             f"other roles are connected to the target ({', '.join(others)}): what they write now would be lost",
-            "Stop the application and end these sessions first; when their rows may go, say so (discard_rows)",
+            "Stop the application and end these sessions; when their rows may go, data_transfer_discard_rows=true",
         )
 
 

@@ -273,7 +273,7 @@ def record(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
 def close(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
     warnings: list[str] = []
     was_open = close_run(run, given["lease"] or "", given["outcome"], write_report, warnings.append)
-    return {"changed": was_open, "warnings": warnings}
+    return {"changed": was_open, **({"warnings": warnings} if warnings else {})}
 
 
 def show_life(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
