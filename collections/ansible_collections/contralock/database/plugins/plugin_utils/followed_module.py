@@ -94,7 +94,13 @@ class Following:
         if started.get("failed") or not job:
             return started
         trouble = self._follow(f"{self._run}/jobs/{job}")
-        return {"failed": True, "msg": trouble} if trouble else self._fetch(str(job))
+        if trouble:
+            return {"failed": True, "msg": trouble}
+        answer = self._fetch(str(job))
+        # Where the module alone was killed (by the kernel, for want of memory) its wrapper finds no answer to pass on.
+        if answer.get("failed") and "cmd" in answer and not (answer.get("data", "x") or answer.get("stderr")):
+            return {"failed": True, "msg": self._died}
+        return answer
 
     def _start(self) -> dict[str, Any]:
         plugin = self._plugin
@@ -128,12 +134,16 @@ class Following:
             if look.ended:
                 return ""
             if self._is_gone(look, heard - began):
-                return f"{self._step}: the module has died on the host without an answer. Run the playbook again."
+                return self._died
         return ""
 
     @property
     def _step(self) -> str:
         return str(self._arguments.get("step") or self._plugin._task.action.rpartition(".")[2])
+
+    @property
+    def _died(self) -> str:
+        return f"{self._step}: the module has died on the host without an answer. Run the playbook again."
 
     def _is_gone(self, look: Look, seconds: float) -> bool:
         identity = (look.progress.get("pid"), look.progress.get("started"))
