@@ -51,7 +51,7 @@ TABLES: dict[tuple[str, str], int | None] = {
     ("plan_problems.py", "Problem"): 0,
     ("service_health.py", "_ask"): None,
     ("assessment_report.py", "_not_ready"): None,
-    ("followed_module.py", "_follow"): None,
+    ("followed_module.py", "_died"): None,
 }
 
 _BY_PLAYBOOK = "the playbooks give this themselves, rightly: only a changed playbook can say it"
