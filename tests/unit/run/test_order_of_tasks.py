@@ -150,3 +150,21 @@ def test_the_proof_of_sqlite_is_one_of_the_service_s_own_processes():
     """A shell that somebody left open on the file is not the application."""
     (proof,) = [task[f"{MODULES}application_proof"] for task in tasks_of("rollback") if label(task).endswith("sqlite")]
     assert proof["unit"] == "{{ application_service_unit if application_service_manager == 'systemd' else '' }}"
+
+
+def test_a_finished_cut_over_removes_what_a_rehearsal_left():
+    """At its very end, whatever was done before: a server that is gone must not keep the application waiting."""
+    assert [label(task) for task in tasks_of("cutover")][-1] == "rehearsal/left_over.yml"
+
+
+def test_a_way_back_that_is_refused_gives_back_before_it_leaves():
+    """Connect first, because an application that starts without it fails."""
+    labels = [label(task) for task in tasks_of("rollback", "leave.yml")]
+    connect, start = position(labels, "^application_access$"), position(labels, "application_service/start.yml")
+    assert connect < start < position(labels, "migration_run taken_back") < position(labels, "migration_run left")
+
+
+@pytest.mark.parametrize("pattern", ["no such task", "application_access absent grant"])
+def test_a_task_that_is_gone_is_noticed(pattern):
+    with pytest.raises(AssertionError, match="no task is"):
+        position([label(task) for task in tasks_of("cutover")], pattern)
