@@ -15,6 +15,7 @@ from ansible_collections.contralock.database.plugins.module_utils.service_state 
     read_service,
     wait_until_stopped,
     why_ended,
+    working_directory_of,
 )
 
 #: As systemd 252 prints them; a property may come several times, or not at all.
@@ -102,6 +103,26 @@ def test_one_that_does_not_run(systemctl):
 def test_without_a_directory_systemd_takes_the_root(systemctl):
     systemctl("ActiveState=inactive\n")
     assert read_service("x").working_directory == "/"
+
+
+@pytest.mark.parametrize(
+    ("program", "found"),
+    [
+        ("/usr/bin/node", "/srv/contralock"),
+        # Forked, and not yet the application: systemd 252 and 257.
+        ("/usr/lib/systemd/systemd", ""),
+        ("/usr/lib/systemd/systemd-executor", ""),
+        # Ended, or another account's.
+        (None, ""),
+    ],
+)
+def test_a_process_that_is_not_the_application_yet_says_nothing(tmp_path, program, found):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cwd").symlink_to("/srv/contralock")
+    if program:
+        (tmp_path / "7" / "exe").symlink_to(program)
+    assert working_directory_of(7, tmp_path) == found
+    assert working_directory_of(0, tmp_path) == ""
 
 
 def test_a_link_to_the_directory_is_the_same_directory(systemctl, process, tmp_path):

@@ -109,7 +109,7 @@ def read_service(unit: str, control_group: str = "") -> ServiceState:
         exit_status=int(found["ExecMainStatus"] or 0),
         restarts=int(found["NRestarts"] or 0),
         main_pid=main_pid,
-        working_directory=_working_directory(main_pid) or unit_directory,
+        working_directory=working_directory_of(main_pid) or unit_directory,
         unit_directory=unit_directory,
         control_group=place,
         triggered_by=tuple(found["TriggeredBy"].split()),
@@ -197,9 +197,18 @@ def _not_stopped(state: ServiceState, seconds: float) -> MigrationError:
     )
 
 
-def _working_directory(main_pid: int) -> str:
+def working_directory_of(main_pid: int, proc: Path = PROC) -> str:
+    """Return where the main process works; empty when there is none, or when it is none of the application's yet.
+
+    Between its fork and its exec a process is systemd's (``/usr/lib/systemd/systemd``, later ``systemd-executor``), which
+    stands in the root. A service that ends and is started again and again is often met so.
+    """
+    folder = proc / str(main_pid)
     try:
-        return str((PROC / str(main_pid) / "cwd").readlink()) if main_pid else ""
+        # In this order, because the program begins in its directory.
+        if not main_pid or (folder / "exe").readlink().parent.name == "systemd":
+            return ""
+        return str((folder / "cwd").readlink())
     except OSError:
         return ""
 
