@@ -200,7 +200,7 @@ def _not_stopped(state: ServiceState, seconds: float) -> MigrationError:
 def working_directory_of(main_pid: int, proc: Path = PROC) -> str:
     """Return where the main process works; empty when there is none, or when it is none of the application's yet.
 
-    Between its fork and its exec a process is systemd's (``/usr/lib/systemd/systemd``, later ``systemd-executor``), which
+    Between its fork and its exec a process is systemd's (``/usr/lib/systemd/systemd``, later ``systemd-executor``) and
     stands in the root. A service that ends and is started again and again is often met so.
     """
     folder = proc / str(main_pid)
