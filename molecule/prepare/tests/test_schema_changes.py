@@ -9,7 +9,7 @@ import pytest
 from conftest import PREPARE
 
 PROFILE = Path(__file__).parents[3] / "files/profiles/contralock"
-ADDED = "0008_nicknames"
+ADDED = "0009_nicknames"
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def test_a_pending_change_is_listed_shown_applied_and_taken_back(profile, schema
     assert psql(NICKNAME) == "1"
     assert schema(profile).changed == []
 
-    back = schema(profile, database_schema_state="reverted", database_schema_to="0007_audit_trails")
+    back = schema(profile, database_schema_state="reverted", database_schema_to="0008_migration_canary")
     assert back.returncode == 0, back.message()
     assert state(back)["reverted"] == [ADDED]
     assert psql(NICKNAME) == "0"
-    assert psql(RECORDS) == "7"
+    assert psql(RECORDS) == "8"
 
 
 def test_a_failing_change_leaves_nothing_and_says_where(profile, schema, psql):
@@ -72,7 +72,7 @@ def test_a_failing_change_leaves_nothing_and_says_where(profile, schema, psql):
     assert ADDED in run.message()
     assert "nobody" in run.message()
     assert psql(NICKNAME) == "0"
-    assert psql(RECORDS) == "7"
+    assert psql(RECORDS) == "8"
 
 
 def test_an_edited_change_is_refused(profile, schema, psql):
@@ -81,7 +81,7 @@ def test_an_edited_change_is_refused(profile, schema, psql):
     run = schema(profile)
     assert run.returncode != 0
     assert "0002_users" in run.message()
-    assert psql(RECORDS) == "7"
+    assert psql(RECORDS) == "8"
 
 
 def test_a_profile_that_is_not_there_is_named(schema, tmp_path, journey):

@@ -173,9 +173,16 @@ DEFAULTS: dict[str, str] = {
 }
 
 
+#: The one table that is no part of the application's data.
+CANARY = {
+    ("migration_canary", "token", "uuid", True),
+    ("migration_canary", "written_at", SHORT_TYPES["t"], True),
+}
+
+
 def expected_columns() -> set[tuple[str, str, str, bool]]:
     """Table, column, type as the catalog writes it, and whether it is NOT NULL."""
-    found = set()
+    found = set(CANARY)
     for table, text in COLUMNS.items():
         words = text.split()
         for name, short in zip(words[::2], words[1::2], strict=True):

@@ -50,8 +50,8 @@ def entries(mapping: Mapping) -> Iterator[tuple[tuple[str, str], ColumnMapping]]
 
 
 def unknown_columns(mapping: Mapping, catalog: Catalog) -> list[tuple[str, str]]:
-    tables = {(table, "id") for table in (*mapping.tables, *mapping.never_carried)}
-    return sorted(({key for key, _ in entries(mapping)} | tables) - set(catalog))
+    tables = {*mapping.tables, *mapping.never_carried} - {table for table, _ in catalog}
+    return sorted(({key for key, _ in entries(mapping)} | {(table, "id") for table in tables}) - set(catalog))
 
 
 def unruled_json(mapping: Mapping, catalog: Catalog) -> list[tuple[str, str]]:

@@ -80,7 +80,10 @@ def test_every_key_is_a_uuid_named_id(installed: Connection) -> None:
         SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
         WHERE contype = 'p' AND connamespace = 'public'::regnamespace
     """)
-    assert dict(keys.fetchall()) == dict.fromkeys(COLUMNS, "PRIMARY KEY (id)")
+    assert dict(keys.fetchall()) == {
+        **dict.fromkeys(COLUMNS, "PRIMARY KEY (id)"),
+        "migration_canary": "PRIMARY KEY (token)",
+    }
 
 
 def test_the_enumerations_have_the_promised_values(installed: Connection) -> None:
@@ -98,7 +101,7 @@ def test_the_defaults(installed: Connection) -> None:
     """)
     everywhere = {"id": "gen_random_uuid()", "created_at": "now()", "updated_at": "now()"}
     general = {f"{table}.{column}": default for table in COLUMNS for column, default in everywhere.items()}
-    assert dict(found.fetchall()) == {**general, **DEFAULTS}
+    assert dict(found.fetchall()) == {**general, **DEFAULTS, "migration_canary.written_at": "now()"}
 
 
 def test_the_foreign_keys(installed: Connection) -> None:

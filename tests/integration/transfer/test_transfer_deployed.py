@@ -64,7 +64,7 @@ def application(server: Server, deployed: Target) -> Iterator[str]:
     with psycopg.connect(server.cluster.conninfo(), autocommit=True) as administrator:
         administrator.execute(f"CREATE ROLE {role} LOGIN; GRANT {role} TO {OWNER}")
         with connect(deployed.conninfo, "test of the deployed profile") as connection:
-            assert len(perform(connection, Request(CHANGES, tables_owner=role)).handed_over) == 12 + 19
+            assert len(perform(connection, Request(CHANGES, tables_owner=role)).handed_over) == 13 + 19
         yield role
         with psycopg.connect(deployed.administrator, autocommit=True) as inside:
             inside.execute(f"REASSIGN OWNED BY {role} TO {OWNER}; DROP OWNED BY {role}")

@@ -176,13 +176,15 @@ class RowExaminer:
     def not_examined(self) -> Iterator[str]:
         """Yield sentences about what PostgreSQL alone can decide; the load fails where such a constraint is broken."""
         catalog = self._plan.catalog
-        uniques = [each for each in catalog.indexes if each.unique]
+        carried = {table.target for table in self._plan.tables}
+        uniques = [each for each in catalog.indexes if each.unique and each.table in carried]
+        constraints = [each for each in catalog.constraints if each.table in carried]
         examined = {(each.table, frozenset(each.columns)) for each in self._uniques}
         checked = [constraint for constraint, _ in self._checks]
         names = [
             *(each.name for each in uniques if (each.table, frozenset(_plain_columns(each, catalog))) not in examined),
-            *(each.name for each in catalog.constraints if each.kind in ("check", "exclusion") and each not in checked),
-            *(each.name for each in catalog.constraints if each.kind == "foreign key" and not self._is_examined(each)),
+            *(each.name for each in constraints if each.kind in ("check", "exclusion") and each not in checked),
+            *(each.name for each in constraints if each.kind == "foreign key" and not self._is_examined(each)),
         ]
         if named := sorted(names):
             yield f"Constraints that only the load will check: {', '.join(named)}"
