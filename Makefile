@@ -14,8 +14,8 @@ DEMO := ANSIBLE_DISPLAY_OK_HOSTS=false ansible-playbook --inventory inventory/de
 
 # On the controller: the test hosts, SSH to them, the virtual environment.
 PACKAGES := podman runc netavark aardvark-dns iptables debootstrap catatonit uidmap openssh-client python3-venv
-# The tests run against a private PostgreSQL cluster besides.
-TEST_PACKAGES := postgresql sqlite3 pgloader stunnel4
+# The tests run against a private PostgreSQL cluster besides, and look at the pages of runs in a browser.
+TEST_PACKAGES := postgresql sqlite3 pgloader stunnel4 chromium
 
 ##@ Run it
 .PHONY: demo
@@ -30,6 +30,16 @@ demo-psql:  ## Open psql on the demo's database, from the application's host as 
 .PHONY: demo-shell
 demo-shell:  ## Open a root shell on a host of the demo (HOST=app1 or HOST=db1)
 	@podman exec --interactive $$(test -t 0 && echo --tty) $$(cat .demo/prefix)-$(or $(HOST),app1) bash
+
+.PHONY: screenshot
+screenshot: test-packages  ## Take the README's picture of the page of the demo's last cut-over
+	@mkdir -p docs/images
+	@profile=$$(mktemp -d); trap 'rm -rf "$$profile"' EXIT; \
+	page=$$(find .demo/reports -name '*-cut_over-*.html' | sort | tail -n 1); \
+	test -n "$$page" || { echo "no page in .demo/reports: make demo first"; exit 1; }; \
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$$profile" --window-size=1040,1240 \
+	  --screenshot=docs/images/report.png "file://$(CURDIR)/$$page" 2>/dev/null
+	@ls -l docs/images/report.png
 
 .PHONY: demo-clean
 demo-clean: setup  ## Remove the demo's hosts, its network and its secrets

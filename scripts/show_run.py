@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print where a run of the migration stands, and the next command.
+"""Print where a run of the migration stands, and the next command; or write its report as a page.
 
 On the application's host, or on a copy of a run's directory. Without a directory: the latest run under --root.
 
@@ -10,16 +10,18 @@ told.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import command_line
 from command_line import Answer, Screen
 
 with command_line.library():
     from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-    from ansible_collections.contralock.database.plugins.module_utils.journal import Moment
+    from ansible_collections.contralock.database.plugins.module_utils.journal import Moment, write_whole
     from ansible_collections.contralock.database.plugins.module_utils.left_over import of_run
     from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, latest, runs_in
     from ansible_collections.contralock.database.plugins.module_utils.run_lock import LOCK, read_lease
@@ -33,6 +35,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.parser_of(__doc__)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN_DIRECTORY")
     parser.add_argument("--root", type=Path, default=ROOT, help=f"directory of all runs (default: {ROOT})")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, too")
+    parser.add_argument(
+        "--benchmark", type=Path, metavar="FILE", help="what the page shows instead of the run's own benchmark.json"
+    )
     parser.add_argument("--list", action="store_true", help="print a line for each run instead")
     return parser.parse_args(arguments)
 
@@ -72,6 +78,24 @@ def who_works(run: RunDirectory) -> list[str]:
     return lines
 
 
+def write_page(report: dict[str, Any], file: Path, benchmark: Path | None) -> None:
+    """Write the report as a page (0600).
+
+    Raises:
+        MigrationError: The benchmark cannot be read, or the file cannot be written.
+    """
+    with command_line.library():  # here, because the hosts' Python shows runs and makes no pages
+        from ansible_collections.contralock.database.plugins.module_utils.run_page import (  # noqa: PLC0415 (as above)
+            render_page,
+        )
+    if benchmark is not None:
+        try:
+            report["benchmark"] = json.loads(benchmark.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MigrationError(f"{benchmark} is no benchmark: {error}", "Name a benchmark.json") from error
+    write_whole(file.absolute(), render_page(report))
+
+
 def show(given: argparse.Namespace, _screen: Screen) -> Answer:
     """Show the run, or list all of them."""
     run = find_run(given)
@@ -79,6 +103,8 @@ def show(given: argparse.Namespace, _screen: Screen) -> Answer:
         runs = [{"run": each.id, "outcome": each.outcome(), "at": each.current().name} for each in runs_in(run.root)]
         return Answer({"runs": runs}, list_runs(run.root).splitlines(), yes=True)
     report = make_report(run)
+    if given.html:
+        write_page(report, given.html, given.benchmark)
     lines = [render_terminal(report), *(who_works(run) if report["outcome"] is None else [])]
     return Answer(report, lines, yes=report["outcome"] == "done")
 

@@ -125,3 +125,13 @@ def test_the_example_inventory_keeps_its_secrets_in_the_vault():
     secrets = {name: value for name, value in variables.items() if re.search("pass(word|phrase)$", name)}
     assert len(secrets) == 3
     assert {value.strip("{} ") for value in secrets.values()} == set(vault)
+
+
+def test_what_the_playbooks_write_beside_an_inventory_is_not_read_as_one(tmp_path):
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {app1: {}}}")
+    for name in ("reports/run.html", "assessment-app1.html", "assessment-app1.json", "tls/ca.crt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"words": {"hosts": {"stranger": {}}}}')
+    command = ["ansible-inventory", "--inventory", tmp_path, "--list"]
+    listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert (list(json.loads(listed.stdout)["all"]["children"]), listed.stderr) == (["ungrouped"], "")

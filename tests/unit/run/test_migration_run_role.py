@@ -34,7 +34,7 @@ def opening(root: Path) -> dict[str, Any]:
     return role(migration_run_verb="cut_over", migration_run_root=str(root), migration_run_python=sys.executable)
 
 
-def test_open_do_and_close_then_nothing_is_left_to_do(play, root):
+def test_open_do_and_close_then_nothing_is_left_to_do(play, root, tmp_path):
     known = {"migration_run_python": sys.executable}
     doing = [record(state, loop=STEPS) | {"when": "not migration_run_already_done"} for state in ("begun", "done")]
     closing = role("close.yml", **known) | {"when": "not migration_run_already_done"}
@@ -44,6 +44,12 @@ def test_open_do_and_close_then_nothing_is_left_to_do(play, root):
     assert "Application    runs on PostgreSQL" in output
     run = only_run(root)
     assert (run.outcome(), read_lease(root)) == ("done", None)
+    # Without an inventory's directory: beside the playbook.
+    page = tmp_path / "reports" / f"{run.id}.html"
+    assert f"The page of the run: {page}" in output
+    assert "CUT-OVER DONE." in page.read_text()
+    assert (run.path / "report.html").read_bytes() == page.read_bytes()
+    assert [each.stat().st_mode & 0o777 for each in (page, run.path / "report.html")] == [0o600, 0o600]
     assert run.facts("open")["inventory"] == ["localhost,"]
     before = (run.path / "journal.jsonl").read_bytes()
     code, output = play([opening(root), *doing, closing])
@@ -53,7 +59,7 @@ def test_open_do_and_close_then_nothing_is_left_to_do(play, root):
     assert (run.path / "journal.jsonl").read_bytes() == before
 
 
-def test_a_rescue_records_what_failed_and_leaves(play, root):
+def test_a_rescue_records_what_failed_and_leaves(play, root, tmp_path):
     failing = [record("begun", loop=["preflight"]), {"ansible.builtin.fail": {"msg": "The disk is too small."}}]
     rescue = [role("leave.yml", migration_run_python=sys.executable), {"ansible.builtin.fail": {"msg": "left"}}]
     code, output = play([opening(root), {"block": failing, "rescue": rescue}])
@@ -61,6 +67,47 @@ def test_a_rescue_records_what_failed_and_leaves(play, root):
     run = only_run(root)
     assert run.standings()["preflight"].message == "The disk is too small."
     assert (run.outcome(), read_lease(root)) == ("failed", None)
+    assert "The disk is too small." in (tmp_path / "reports" / f"{run.id}.html").read_text()
+
+
+def test_the_page_of_what_a_way_back_closes_is_written_too(play, root, runs, tmp_path):
+    forward = runs.open()
+    runs.do(forward, up_to="back_up")
+    back = runs.open("roll_back")
+    runs.do(back, up_to="prove")
+    module = {"state": "closed", "run": str(back.run.path), "pages": str(tmp_path / "pages"), "lease": back.lease}
+    code, output = play([{"contralock.database.migration_run": module}])
+    assert code == 0, output
+    assert "WAY BACK DONE." in (tmp_path / "pages" / f"{back.run.id}.html").read_text()
+    assert "CUT-OVER GIVEN UP." in (tmp_path / "pages" / f"{forward.run.id}.html").read_text()
+    assert (forward.run.path / "report.html").is_file()
+
+
+def plant(fault: str, run: Path, pages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fault == "no folder":
+        pages.write_text("a file")
+    elif fault == "no library":
+        (pages.parent / "library").mkdir()
+        (pages.parent / "library" / "matplotlib.py").write_text("raise ImportError('no plotting library')\n")
+        monkeypatch.setenv("PYTHONPATH", str(pages.parent / "library"))
+    else:
+        # A folder of the page's name in a folder in its place.
+        (run / "report.html" / f"{run.name}.html").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("fault", ["no folder", "no library", "no place on the host"])
+def test_what_goes_wrong_with_a_page_is_told_and_changes_nothing_else(play, root, runs, monkeypatch, fault):
+    opened = runs.open()
+    runs.do(opened, up_to="prove")
+    pages = play.folder / "pages"
+    plant(fault, opened.run.path, pages, monkeypatch)
+    module = {"state": "closed", "run": str(opened.run.path), "pages": str(pages), "lease": opened.lease}
+    said = {"ansible.builtin.assert": {"that": ["closed is changed", "closed.outcome == 'done'", "closed.pages == []"]}}
+    code, output = play([{"contralock.database.migration_run": module, "register": "closed"}, said])
+    assert code == 0, output
+    assert f"the page of {opened.run.id} could not be written: " in " ".join(output.split())
+    assert (only_run(root).outcome(), read_lease(root)) == ("done", None)
+    assert (opened.run.path / "report.json").is_file()
 
 
 def test_without_the_toolkit_a_check_goes_on_and_a_run_is_refused(play, root):

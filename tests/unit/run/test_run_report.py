@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from ansible_collections.contralock.database.plugins.module_utils.run_report imp
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step, spoken_seconds
 from ansible_collections.contralock.database.plugins.module_utils.steps import VERBS, steps_of
 
+from tests import example_runs
+from tests.example_runs import Row, closed, write_journal
+
 SCRIPT = Path(__file__).parents[3] / "scripts/show_run.py"
 TABLES = {f"table_{number}": {"rows": 1000, "bytes": 10_000, "seconds": 0.5} for number in range(12)}
 FACTS: dict[str, dict[str, Any]] = {
@@ -38,35 +42,14 @@ FACTS: dict[str, dict[str, Any]] = {
     "compare": {"rows": 12_000, "cells": 123_456, "number": 0},
 }
 
-Row = tuple[float, str, str, dict[str, Any]]
-
 
 def steps_up_to(verb: str, last: str, facts: dict[str, dict[str, Any]] = FACTS) -> list[Row]:
-    """Return a journal's rows: each step takes two seconds."""
-    names = [step.name for step in steps_of(verb)]
-    rows: list[Row] = []
-    for name in names[: names.index(last) + 1]:
-        rows += [(0, name, "begun", {}), (2, name, "done", facts.get(name, {}))]
-    return rows
+    return example_runs.steps_up_to(verb, last, facts)
 
 
 @pytest.fixture
 def written(root: Path) -> Callable[..., RunDirectory]:
-    def write(rows: Sequence[Row], verb: str = "cut_over") -> RunDirectory:
-        path = root / f"20260101T020000Z-{verb}-1a2b"
-        path.mkdir()
-        seconds = 0.0
-        for pause, step, state, facts in rows:
-            seconds += pause
-            wall = f"2026-01-01T02:{int(seconds) // 60:02d}:{int(seconds) % 60:02d}.000Z"
-            append_record(path / "journal.jsonl", Record(Moment(wall, seconds, "b"), step, state, facts))  # type: ignore[arg-type]
-        return RunDirectory(path)
-
-    return write
-
-
-def closed(outcome: str) -> list[Row]:
-    return [(0, "close", "begun", {}), (0, "close", "done", {"outcome": outcome})]
+    return partial(write_journal, root)
 
 
 def test_a_cut_over_that_succeeded(written):

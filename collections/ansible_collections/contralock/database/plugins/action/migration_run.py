@@ -1,13 +1,15 @@
-"""Runs the module ``migration_run``, and tells it who the controller is."""
+"""Runs the module ``migration_run``, tells it who the controller is, and writes the pages of runs."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
 from ansible_collections.contralock.database.plugins.module_utils.left_over import identity, is_known_to_be_gone
 from ansible_collections.contralock.database.plugins.plugin_utils.followed_module import StepOfRun, display
 
@@ -25,6 +27,8 @@ class ActionModule(StepOfRun):
             display.display(f"{details['run']}: its controller, {details['controller']}, is gone; taking it over")
             self._take_over = str(details["run"])
             result = super().run(tmp, task_vars)
+        if self._task.args.get("pages") and not result.get("failed") and not self._task.check_mode:
+            result["pages"] = list(self._write_pages(result, task_vars or {}))
         return result
 
     def arguments(self, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,3 +41,45 @@ class ActionModule(StepOfRun):
         if self._take_over:
             arguments["take_over"] = self._take_over
         return arguments
+
+    def _write_pages(self, result: dict[str, Any], variables: dict[str, Any]) -> Iterator[str]:
+        """Write the page of each report, here and into its run's directory; yield where it is here."""
+        reports = result.get("reports") or [result["report"]] if result.get("report") else []
+        for report in reports:
+            try:
+                page = Path(self._task.args["pages"]).expanduser().absolute() / f"{report['run']}.html"
+                page.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_whole(page, _rendered(report))
+                self._put(page, f"{report['directory']}/report.html", variables)
+            except Exception as error:  # because nothing about a page may change how a run ends
+                said = f"the page of {report['run']} could not be written: {str(error) or type(error).__name__}"
+                result.setdefault("warnings", []).append(said)
+            else:
+                display.display(f"The page of the run: {page}")
+                yield str(page)
+
+    def _put(self, page: Path, place: str, variables: dict[str, Any]) -> None:
+        """Copy a page to the host."""
+        task = self._task.copy()
+        task.args = {"src": str(page), "dest": place, "mode": "0600"}
+        copy = self._shared_loader_obj.action_loader.get(
+            "ansible.legacy.copy",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        answer = copy.run(task_vars=variables)
+        if answer.get("failed"):
+            raise OSError(str(answer.get("msg", "it could not be copied to the host")))
+
+
+def _rendered(report: Mapping[str, Any]) -> str:
+    # Only here, because a controller without the plotting library runs everything but this.
+    from ansible_collections.contralock.database.plugins.module_utils.run_page import (  # noqa: PLC0415 (as above)
+        render_page,
+    )
+
+    return render_page(report)

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import MigrationError
 from .finding_cells import ColumnCount, Finding, RuleCount, count_of
 from .plan import Plan
-from .run_step import spoken_seconds
+from .run_step import readable_bytes, spoken_seconds
 
 SHOWN_FINDINGS = 10
 
@@ -166,15 +166,6 @@ def mends_of(assessment: Assessment) -> list[str]:
     if assessment.unmatched:
         mends.append("Remove the rules that match nothing, or say when_unmatched: accept for their columns")
     return list(dict.fromkeys(mends))
-
-
-def readable_bytes(count: int) -> str:
-    """Return a size in binary units, as ``1.4 GiB``."""
-    size, units = float(count), iter(("B", "KiB", "MiB", "GiB"))
-    unit = next(units)
-    while size >= 1024 and (larger := next(units, "")):
-        size, unit = size / 1024, larger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
 def _heading(assessment: Assessment) -> str:

@@ -4,7 +4,8 @@ Everything comes from the run's journal: what the steps recorded as facts, and w
 table's name to ``rows``, ``bytes``, ``seconds``, ``cells``, ``differences``, each optional), ``rows``, ``cells`` and
 ``differences`` (or ``number``) as sums, ``rules`` (``table``, ``column``, ``rule``, ``count``), ``engine``, ``path``,
 ``sha256`` and ``bytes`` of the step ``back_up``, ``versions``, ``longest_pause_ms``, ``expected_window_seconds`` and
-``disk_bytes``; others stay with their step.
+``disk_bytes``; others stay with their step. What the verbs found in detail comes from their documents
+(``run_documents.py``); ``run_page.py`` makes a page of it all.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any
 
 from .journal import Moment, Record, StepStanding, read_records, write_whole
 from .run_directory import BACKUP, JOURNAL, REPORT, RunDirectory
+from .run_documents import documents_in
 from .run_lock import read_lease
 from .run_step import spoken_seconds
+from .run_timeline import timeline, window
 from .steps import CUT_OVER_AGAIN, REHEARSE_AGAIN, ROLL_BACK_AGAIN, SPOKEN, VALIDATE, Step, steps_of
 
 Report = dict[str, Any]
@@ -56,7 +59,8 @@ def make_report(run: RunDirectory) -> Report:
         "seconds": records[0].moment.seconds_until(records[-1].moment) if records else None,
         "attempts": sum(record.step == "open" and record.state == "done" for record in records),
         "application": {"uses": uses, "certain": certain},
-        "window": _window(records),
+        "window": window(records),
+        "timeline": timeline(records),
         "steps": [_step(step, found.get(step.name)) for step in steps_of(run.verb)],
         "current": run.current().name,
         "failure": _failure(records) if outcome != "done" else None,
@@ -74,6 +78,7 @@ def make_report(run: RunDirectory) -> Report:
             for name in ("longest_pause_ms", "expected_window_seconds", "disk_bytes")
             if (value := _first(found, name)) is not None
         },
+        **documents_in(run.path),
         "next": with_inventory(_next(run), inventory),
         "way_back": _way_back(run, inventory),
         "look_inside": f'psql "{opening["target"]}"' if opening.get("target") and outcome == "done" else None,
@@ -156,22 +161,6 @@ def _backup(run: RunDirectory, found: Mapping[str, StepStanding]) -> dict[str, A
     return {"path": str(run.path / BACKUP), **known} if known else {}
 
 
-def _window(records: Sequence[Record]) -> dict[str, Any] | None:
-    """Return the last time in which users were kept waiting: from ``stop`` to the proof, or until it was taken back."""
-    begun: Moment | None = None
-    ended: Moment | None = None
-    for record in records:
-        step_and_state = (record.step, record.state)
-        if step_and_state == ("stop", "begun") and (begun is None or ended is not None):
-            begun, ended = record.moment, None
-        elif begun and step_and_state in (("prove", "done"), ("stop", "taken_back")):
-            ended = record.moment
-    if begun is None:
-        return None
-    seconds = begun.seconds_until(ended) if ended else None
-    return {"begun": begun.time, "ended": ended.time if ended else None, "seconds": seconds}
-
-
 def _failure(records: Sequence[Record]) -> dict[str, Any] | None:
     """Return the last failure that no later attempt made good."""
     failure = None
@@ -203,11 +192,11 @@ SIGNS: Mapping[str, str] = {"done": "done", "begun": "begun", "failed": "FAILED"
 
 def render_terminal(report: Mapping[str, Any]) -> str:
     """Return a report as at most 40 lines: what happened, what the application uses, what to type next."""
-    lines = [_headline(report), ""]
-    lines += _field("Run", _when(report))
+    lines = [headline(report), ""]
+    lines += _field("Run", when(report))
     if report["failure"]:
         lines += _field("What happened", report["failure"]["message"] or "the step ended without a message")
-    lines += _field("Application", _application(report))
+    lines += _field("Application", where_it_is(report))
     for label, text in _facts(report):
         lines += _field(label, text)
     lines += ["", *_steps(report["steps"], report["failure"]), ""]
@@ -216,7 +205,8 @@ def render_terminal(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def headline(report: Mapping[str, Any]) -> str:
+    """Return what became of the run, as a sentence."""
     verb, failure = SPOKEN[report["verb"]], report["failure"]
     if report["outcome"] == "done":
         differences = report["totals"]["differences"]
@@ -232,7 +222,8 @@ def _headline(report: Mapping[str, Any]) -> str:
     return f"{verb.upper()} NOT FINISHED: it stands at the step {report['current']}, and nobody works on it."
 
 
-def _when(report: Mapping[str, Any]) -> str:
+def when(report: Mapping[str, Any]) -> str:
+    """Return the run's id and its times."""
     opened, last = str(report["opened"]), str(report["last"])
     took = f", {spoken_seconds(report['seconds'])}" if report["seconds"] else ""
     attempts = f", in {report['attempts']} attempts" if report["attempts"] > 1 else ""
@@ -245,10 +236,11 @@ def _clock(time: str) -> str:
 
 def where(report: Mapping[str, Any]) -> str:
     """Return where the application is by the journal, as a sentence."""
-    return f"The application {_application(report)}."
+    return f"The application {where_it_is(report)}."
 
 
-def _application(report: Mapping[str, Any]) -> str:
+def where_it_is(report: Mapping[str, Any]) -> str:
+    """Return where the application is by the journal, as what follows its name."""
     uses, certain = report["application"]["uses"], report["application"]["certain"]
     if not certain:
         return "may be stopped: a step that stops or starts it was not finished"

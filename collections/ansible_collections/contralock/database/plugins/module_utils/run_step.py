@@ -115,6 +115,15 @@ def spoken_seconds(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def readable_bytes(count: int) -> str:
+    """Return a size in binary units, as ``1.4 GiB``."""
+    size, units = float(count), iter(("B", "KiB", "MiB", "GiB"))
+    unit = next(units)
+    while size >= 1024 and (larger := next(units, "")):
+        size, unit = size / 1024, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
 @dataclass
 class StepRun:
     """What a module does within a run."""

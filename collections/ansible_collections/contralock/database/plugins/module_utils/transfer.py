@@ -28,6 +28,7 @@ from .connection import Connection, connect
 from .errors import MigrationError
 from .load_faults import load_failure, server_fault
 from .pgloader_engine import PGLOADER
+from .run_versions import versions_of
 from .sequence_values import prove_sequences, set_sequences
 from .session_crew import SessionCrew, doing
 from .source_file import open_source
@@ -86,7 +87,7 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
             assert_ready(connection, order)
             if order.discard_rows:
                 empty_tables(connection, order.plan.schema, order.tables)
-            database = database_oid(connection)
+            database, versions = database_oid(connection), versions_of(connection)
         load = ENGINES[order.engine].prepare(order, say)
         record = order.record_of(database)
         record.write(order.record)
@@ -106,6 +107,7 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
         analyze_seconds=round(verified.analyze_seconds, 3),
         verify_seconds=round(verified.seconds, 3),
         sequences=verified.sequences,
+        versions=versions,
         restored_before=restored,
     )
 

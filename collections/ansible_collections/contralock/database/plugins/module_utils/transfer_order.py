@@ -126,6 +126,7 @@ class TransferReport:
         verify_seconds: How long counting, the catalog's comparison, the sequences and the fingerprints took.
         analyze_seconds: How long ANALYZE took.
         sequences: Sequence to the value that its next one comes after; None where the next one is its first.
+        versions: Of the server and of what read and wrote.
         restored_before: What taking an earlier load back took, if there was one.
     """
 
@@ -138,6 +139,7 @@ class TransferReport:
     analyze_seconds: float
     verify_seconds: float = 0.0
     sequences: Mapping[str, int | None] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     restored_before: Restored | None = field(default=None)
 
     @property

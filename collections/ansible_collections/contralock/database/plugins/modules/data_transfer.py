@@ -157,6 +157,10 @@ sequences:
   description: Sequence to the number that its next one comes after; null where the next one is its first.
   returned: O(state=loaded), not in check mode
   type: dict
+versions:
+  description: Versions of PostgreSQL, SQLite, Python and the libraries, by name.
+  returned: O(state=loaded), not in check mode
+  type: dict
 analyze_seconds:
   description: How long ANALYZE took.
   returned: O(state=loaded), not in check mode
@@ -271,6 +275,7 @@ def answer_of(loaded: Loaded) -> dict[str, object]:
         "verify_seconds": report.verify_seconds,
         "rows_per_second": report.rows_per_second,
         "sequences": dict(report.sequences),
+        "versions": dict(report.versions),
     }
     return {"changed": True, **facts, "catalog": dict(loaded.catalog), "facts": facts}
 

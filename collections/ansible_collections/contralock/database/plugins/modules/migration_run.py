@@ -80,6 +80,13 @@ options:
     description: What the application's configuration says that it uses, if the caller has looked; against the journal.
     type: str
     choices: [SQLite, PostgreSQL]
+  pages:
+    description:
+      - Directory on the controller. With O(state=closed), O(state=left) and O(state=read) the action plugin writes the
+        report there as a page, C(<run id>.html) (0600), and puts it as C(report.html) into the run's directory.
+      - What goes wrong with that is warned of; the run stands as it stands.
+    type: path
+    default: ""
 attributes:
   check_mode:
     description: Nothing is written. With O(state=opened) it says what would be opened, or refuses.
@@ -155,6 +162,16 @@ report:
   description: The run's report.
   returned: when the run is closed, left, was done already or is read
   type: dict
+reports:
+  description: The reports that were written, that of a cut-over which a way back has closed included.
+  returned: when the run is closed
+  type: list
+  elements: dict
+pages:
+  description: The pages that were written, on the controller.
+  returned: with O(pages)
+  type: list
+  elements: str
 text:
   description: The report's lines for a person.
   returned: with RV(report)
@@ -207,6 +224,7 @@ ARGUMENTS = {
     "take_over": {"type": "str", "default": ""},
     "lease_seconds": {"type": "int", "default": 120},
     "application": {"type": "str", "choices": ["SQLite", "PostgreSQL"]},
+    "pages": {"type": "path", "default": ""},
 }
 
 
@@ -272,8 +290,13 @@ def record(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
 
 def close(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
     warnings: list[str] = []
-    was_open = close_run(run, given["lease"] or "", given["outcome"], write_report, warnings.append)
-    return {"changed": was_open, **({"warnings": warnings} if warnings else {})}
+    reports: list[Mapping[str, Any]] = []
+
+    def write(closed: RunDirectory) -> None:
+        reports.append(write_report(closed))
+
+    was_open = close_run(run, given["lease"] or "", given["outcome"], write, warnings.append)
+    return {"changed": was_open, "reports": reports, **({"warnings": warnings} if warnings else {})}
 
 
 def show_life(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:

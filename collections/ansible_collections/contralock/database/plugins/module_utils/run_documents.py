@@ -1,0 +1,61 @@
+"""What the verbs of a run have left in its directory for its report: assessment, comparison, benchmark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+#: Document to what a report has of it, None for all. The columns of an assessment are its own page's matter.
+DOCUMENTS: Mapping[str, tuple[str, ...] | None] = {
+    "assessment": (
+        "verdict",
+        "rows",
+        "bytes",
+        "misfits",
+        "obstacles",
+        "findings",
+        "rules",
+        "unmatched_rules",
+        "mends",
+        "notes",
+        "estimate",
+    ),
+    "comparison": (
+        "equal",
+        "rows",
+        "cells",
+        "number",
+        "tables",
+        "differences",
+        "later_writes",
+        "later_rows",
+        "catalog_faults",
+        "notes",
+        "seconds",
+    ),
+    "benchmark": None,
+}
+
+
+def documents_in(directory: Path) -> dict[str, Any]:
+    """Return each document by its name, None where there is none, and ``unreadable``, the files that are no documents.
+
+    A verb that was killed, or a person with an editor, must not keep a run's report from being made.
+    """
+    found: dict[str, Any] = {"unreadable": []}
+    for name, kept in DOCUMENTS.items():
+        path = directory / f"{name}.json"
+        found[name] = None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            content = None
+        if isinstance(content, dict):
+            found[name] = content if kept is None else {key: content[key] for key in kept if key in content}
+        else:
+            found["unreadable"].append(path.name)
+    return found

@@ -1,0 +1,159 @@
+"""The report of a run as one page that needs nothing else: what an operator shows the next morning.
+
+It is made on the controller, from the report that the host gave (``run_report.make_report``). The hosts have neither
+the template engine nor the plotting library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from .benchmark_report import faults_of, groups_of, money_told
+from .run_plots import benchmark_plots, timeline_plots
+from .run_report import SIGNS, headline, when, where
+from .run_step import readable_bytes, spoken_seconds
+
+TEMPLATES = Path(__file__).resolve().parents[6] / "files" / "reports"
+TEMPLATE, BENCHMARK_SCHEMA = "run.html.j2", "benchmark.schema.json"
+#: What HTML may not hold or would not show: controls, surrogates, characters that are none.
+_UNSHOWN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_QUIET = ("open", "close")
+#: What the step ``prove`` says in tables and sentences of its own.
+_TOLD_OF_PROOF = ("uses", "seen")
+
+Report = Mapping[str, Any]
+
+
+def render_page(report: Report) -> str:
+    """Return the page.
+
+    Args:
+        report: Of ``run_report.make_report``, or read from a ``report.json``.
+    """
+    shown = _showable(report)
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    engine = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    engine.filters |= {"spoken": spoken_seconds, "size": readable_bytes, "number": "{:,}".format}
+    return engine.get_template(TEMPLATE).render(report=shown, **_derived(shown))
+
+
+def _showable(value: Any) -> Any:  # noqa: ANN401 (JSON of any type)
+    """Return a document in which every text can be shown: a bell becomes ``[U+0007]``."""
+    if isinstance(value, str):
+        return _UNSHOWN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value)
+    if isinstance(value, Mapping):
+        return {_showable(name): _showable(each) for name, each in value.items()}
+    return [_showable(each) for each in value] if isinstance(value, list) else value
+
+
+def _derived(report: Report) -> dict[str, Any]:
+    steps = {step["name"]: step for step in report["steps"]}
+    return {
+        "headline": headline(report),
+        "tone": _tone(report),
+        "when": when(report),
+        "where": where(report),
+        "steps": list(_steps(report)),
+        "timeline": _timeline(report),
+        "tables": list(_tables(report)),
+        "rules": list(_rules(report)),
+        "proof": _proof(steps),
+        "checksums": list(_checksums(report)),
+        "benchmark": _benchmark(report.get("benchmark")),
+    }
+
+
+def _tone(report: Report) -> str:
+    if report["outcome"] == "done":
+        return "good"
+    return "bad" if report["failure"] else "open"
+
+
+def _steps(report: Report) -> Iterator[dict[str, Any]]:
+    begun = {entry["step"]: entry for entry in report["timeline"]}
+    failed = (report["failure"] or {}).get("step")
+    for step in report["steps"]:
+        if step["name"] in _QUIET:
+            continue
+        name, known = step["name"], begun.get(step["name"], {})
+        sign = "FAILED" if name == failed else SIGNS.get(step["state"], "not begun")
+        yield {**step, "sign": sign, "begun": known.get("begun"), "seconds": known.get("seconds", step["seconds"])}
+
+
+def _timeline(report: Report) -> dict[str, Any] | None:
+    """Return the plots of the last attempt, and which one that was; None when no step of it has a length."""
+    last = max((entry["attempt"] for entry in report["timeline"]), default=0)
+    drawn = [
+        entry
+        for entry in report["timeline"]
+        if entry["attempt"] == last and entry["step"] not in _QUIET and entry["seconds"] is not None
+    ]
+    if not drawn:
+        return None
+    start = next(entry["offset"] for entry in report["timeline"] if entry["attempt"] == last)
+    return {"plots": timeline_plots(drawn, start, report["window"]), "attempt": last}
+
+
+def _tables(report: Report) -> Iterator[dict[str, Any]]:
+    known = ("rows", "bytes", "cells", "differences", "load_seconds", "compare_seconds")
+    for name, numbers in report["tables"].items():
+        table = {"name": name, **{key: numbers.get(key) for key in known}}
+        seconds = table["load_seconds"]
+        table["rate"] = round(table["rows"] / seconds) if table["rows"] and seconds else None
+        yield table
+
+
+def _rules(report: Report) -> Iterator[dict[str, Any]]:
+    """Yield each rule with the number that was foretold and the number that the load changed."""
+    foretold = {_of_rule(rule): rule["count"] for rule in (report["assessment"] or {}).get("rules", [])}
+    applied = {_of_rule(rule): rule["count"] for rule in report["rules"]}
+    for key in dict.fromkeys([*foretold, *applied]):
+        column, rule = key
+        yield {"column": column, "rule": rule, "foretold": foretold.get(key), "applied": applied.get(key)}
+
+
+def _of_rule(rule: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{rule['table']}.{rule['column']}", str(rule["rule"])
+
+
+def _proof(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return what the proof saw; None when nothing was proven."""
+    proven = steps.get("prove")
+    if proven is None or proven["state"] != "done":
+        return None
+    facts = proven["facts"]
+    seen = [one for one in facts.get("seen") or [] if isinstance(one, Mapping)]
+    columns = list(dict.fromkeys(key for one in seen for key in one))
+    plain = {name: value for name, value in facts.items() if name not in _TOLD_OF_PROOF}
+    fence = steps.get("fence", {}).get("facts") or {}
+    return {"uses": facts.get("uses"), "seen": seen, "columns": columns, "more": plain, "fence": fence}
+
+
+def _checksums(report: Report) -> Iterator[dict[str, Any]]:
+    """Yield every file whose checksum a step has recorded."""
+    for step in report["steps"]:
+        facts = step["facts"]
+        if facts.get("sha256"):
+            file = facts.get("path") if step["name"] == "back_up" else facts.get("moved_to") or facts.get("path")
+            yield {"step": step["title"], "file": file, "bytes": facts.get("bytes"), "sha256": facts["sha256"]}
+
+
+def _benchmark(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if document is None:
+        return None
+    if faults := faults_of(document, TEMPLATES / BENCHMARK_SCHEMA):
+        return {"faults": faults, "groups": []}
+    groups = []
+    for number, group in enumerate(groups_of(document)):
+        plots = benchmark_plots(group["measurements"], f"benchmark-{number}", group["title"])
+        groups.append({**group, "plots": plots})
+    no_loss, money = money_told(document)
+    known = {name: document.get(name) for name in ("taken", "machine", "notes")}
+    return {**known, "faults": [], "groups": groups, "no_loss": no_loss, "money": money}

@@ -1,0 +1,386 @@
+"""The report of a run as a page: what it says, that it is whole HTML, and that it needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import html5lib
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import money_told
+from ansible_collections.contralock.database.plugins.module_utils.finding_cells import Finding
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory
+from ansible_collections.contralock.database.plugins.module_utils.run_page import render_page
+from ansible_collections.contralock.database.plugins.module_utils.run_report import make_report
+from ansible_collections.contralock.database.plugins.module_utils.run_timeline import timeline
+from ansible_collections.contralock.database.plugins.module_utils.steps import VERBS, steps_of
+
+from tests.example_runs import (
+    SHA256,
+    benchmark,
+    closed,
+    cut_over_that_differed,
+    cut_over_that_succeeded,
+    cut_over_that_was_not_ready,
+    facts_of,
+    steps_up_to,
+    write_document,
+    write_journal,
+)
+
+SCRIPT = Path(__file__).parents[3] / "scripts/show_run.py"
+FINDING = Finding(
+    "projects", "budget", "projects.budget", "is no number", "Add a rule", 12, ("id=1", "id=2"), "'a lot'"
+)
+#: Names that a database may have, and what a page shows of them.
+HOSTILE = {
+    "<script>alert(1)</script>": "<script>alert(1)</script>",
+    "\"onload='x'&amp;": "\"onload='x'&amp;",
+    "{{ 7 * 7 }}{% raw %}": "{{ 7 * 7 }}{% raw %}",
+    "$a$": "$a$",
+    "\u202eright to left \u05e9\u05dc\u05d5\u05dd": "\u202eright to left \u05e9\u05dc\u05d5\u05dd",
+    "bell\x07 nul\0 \x9f": "bell[U+0007] nul[U+0000] [U+009F]",
+    "long" * 500: "long" * 500,
+    "\U0001f9fe 表": "\U0001f9fe 表",
+}
+
+
+def page_of(run: RunDirectory) -> str:
+    return render_page(make_report(run))
+
+
+def parsed(page: str) -> Element:
+    """Parse as strictly as HTML itself has it."""
+    tree: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
+    return tree
+
+
+def text_of(element: Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def elements(page: Element, name: str) -> list[Element]:
+    return [each for each in page.iter() if each.tag.rpartition("}")[2] == name]
+
+
+def row_of(page: Element, first: str) -> list[str]:
+    """The cells of the row that begins with these words."""
+    rows = [[text_of(cell) for cell in row] for row in elements(page, "tr")]
+    (found,) = [row for row in rows if row[0] == first]
+    return found
+
+
+def test_what_a_cut_over_did_is_all_there(root):
+    page = parsed(page_of(cut_over_that_succeeded(root)))
+    said = text_of(page)
+    assert text_of(elements(page, "h1")[0]) == "CUT-OVER DONE. Every cell was compared, none differs."
+    assert "The application runs on PostgreSQL." in said
+    # The window: from the stop, the third of twelve steps of two seconds, to the proof.
+    assert "The window was open from 02:00:04 to 02:00:24 UTC, 20 s, " in said
+    assert "Foretold: 33 s." in said
+    assert row_of(page, "Compare every cell (compare)") == ["Compare every cell (compare)", "done", "02:00:12", "2 s"]
+    # 1,000 rows in half a second.
+    assert row_of(page, "users") == ["users", "1,000", "5.0 MiB", "0.50", "2,000", "0.25", "20,000", "0"]
+    assert row_of(page, "users.email") == ["users.email", "lower", "423", "423"]
+    assert "60,000 cells in 3,000 rows were held against PostgreSQL's in 2 s: no difference." in said
+    assert row_of(page, "769") == ["769", "contralock_user", "contralock", "TLSv1.3"]
+    assert "stands a directory, so that a forgotten process fails" in said
+    assert "pgloader 3.6.7; PostgreSQL 15.14, SQLite 3.40.1" in said
+    assert said.count(f"sha256 {SHA256}") == 2
+    commands = [text_of(each) for each in elements(page, "pre")]
+    assert commands == [
+        "ansible-playbook -i inventory/mine playbooks/validate.yml",
+        "ansible-playbook -i inventory/mine playbooks/roll_back.yml",
+        'psql "host=db1.example.com dbname=contralock"',
+    ]
+
+
+def test_a_comparison_that_differed_and_was_taken_back(root):
+    page = parsed(page_of(cut_over_that_differed(root)))
+    said = text_of(page)
+    assert text_of(elements(page, "h1")[0]) == "CUT-OVER FAILED at the step compare: compare every cell."
+    assert "The application runs on SQLite as before: what the run had changed was taken back." in said
+    assert "the target does not hold what the source gives: users id=7: first_name is 'Björn'" in said
+    assert row_of(page, "Compare every cell (compare)")[1] == "FAILED"
+    assert row_of(page, "Stop the application (stop)")[1] == "undone"
+    shown = [[text_of(cell) for cell in row] for row in elements(page, "tr")]
+    assert ["users", "id=7", "first_name", "'Björn'", "'Bjorn'"] in shown
+    assert ["users", "id=8", "missing in the target"] in shown
+    assert "2 differences" in said
+    assert "Nothing is left to take back." in said
+    assert "playbooks/roll_back.yml" not in said
+
+
+def test_what_does_not_fit_is_named_with_its_mend(root):
+    said = text_of(parsed(page_of(cut_over_that_was_not_ready(root, FINDING))))
+    assert "not ready, 12 values or rows do not fit" in said
+    assert "projects.budget to projects.budget: is no number, 12 times. First value: 'a lot'" in said
+    assert "At id=1, id=2, ... Mend: Add a rule." in said
+
+
+@pytest.mark.parametrize(("name", "shown"), HOSTILE.items(), ids=range(len(HOSTILE)))
+def test_names_are_names(root, name, shown):
+    run = cut_over_that_succeeded(root, (name,))
+    write_document(run, "benchmark", {"measurements": [{**benchmark()["measurements"][0], "workload": name}]})
+    page = parsed(page_of(run))
+    assert shown in {"".join(cell.itertext()) for cell in elements(page, "td")}
+    assert not [each for each in page.iter() if str(each.tag) in ("script", "raw")]
+    assert not [each for each in page.iter() for attribute in each.attrib if attribute.startswith("on")]
+
+
+def test_a_failure_in_the_words_of_an_attacker_stays_text(root):
+    words = "</div></main><script>alert(1)</script><!--"
+    differed = page_of(cut_over_that_differed(root, words))
+    page = parsed(differed)
+    assert f"{words} id=7: first_name" in text_of(page)
+    assert "<script" not in differed
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+@pytest.mark.parametrize("state", ["waiting", "begun", "failed", "taken_back", "done"])
+def test_every_standing_of_every_verb_is_whole_html(root, verb, state):
+    names = [step.name for step in steps_of(verb)[1:]]
+    rows = [(1.0, "open", "begun", {}), (0.0, "open", "done", {})]
+    for name in names if state != "waiting" else ():
+        # One that was taken back or failed without a beginning is what a kill leaves.
+        rows += [(1.0, name, "begun", {})] if name != names[2] else []
+        rows += [(1.0, name, state, {})] if state != "begun" else []
+    parsed(page_of(write_journal(root, rows, verb)))
+
+
+def test_a_document_with_an_error_is_noticed(root):
+    page = page_of(cut_over_that_succeeded(root))
+    with pytest.raises(html5lib.html5parser.ParseError):
+        parsed(page.replace("</main>", "", 1))
+
+
+# ---- It needs nothing else, and everybody can read it ---------------------------------------------------------------
+
+FETCHING = {"script", "link", "img", "image", "iframe", "object", "embed", "video", "audio", "source", "base", "form"}
+
+
+def fetched(page: str) -> list[str]:
+    """What a browser would ask somebody for."""
+    tree = parsed(page)
+    found = [str(each.tag) for each in tree.iter() if str(each.tag).rpartition("}")[2] in FETCHING]
+    for each in tree.iter():
+        for name, value in each.attrib.items():
+            local = str(name).rpartition("}")[2].rpartition(":")[2]
+            if local in ("href", "src", "srcset", "data", "action", "background") and not value.startswith("#"):
+                found.append(f"{name}={value}")
+    return found + re.findall(r"@import[^;]*|url\((?!#)[^)]*\)", page)
+
+
+@pytest.fixture(scope="module")
+def full_run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run with everything that a page can show."""
+    run = cut_over_that_succeeded(tmp_path_factory.mktemp("runs"))
+    write_document(run, "benchmark", benchmark())
+    return run
+
+
+@pytest.fixture(scope="module")
+def full(full_run: RunDirectory) -> str:
+    """Its page."""
+    return page_of(full_run)
+
+
+def test_nothing_is_fetched(full):
+    assert fetched(full) == []
+    assert "http" not in full
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        '<img alt="" src="https://example.invalid/a.png">',
+        '<style>@import "a.css";</style>',
+        '<p style="background: url(a.png)">a</p>',
+        '<svg><use xlink:href="b.svg#a"></use></svg>',
+    ],
+)
+def test_what_would_be_fetched_is_noticed(full, planted):
+    assert fetched(full.replace("</main>", f"{planted}</main>"))
+
+
+def strange(page: Element) -> Iterator[str]:
+    """What keeps somebody who does not see the page from reading it."""
+    yield from (f"no caption: {text_of(each)[:40]}" for each in elements(page, "table") if each[0].tag != "caption")
+    yield from (f"no scope: {text_of(each)}" for each in elements(page, "th") if not each.get("scope"))
+    levels = [int(each.tag[1]) for each in page.iter() if re.fullmatch("h[1-6]", str(each.tag))]
+    yield from (f"h{one} before h{two}" for one, two in pairwise(levels) if two > one + 1)
+    if levels.count(1) != 1:
+        yield "not one h1"
+    names = [each.get("id") for each in page.iter() if each.get("id")]
+    yield from (f"twice: {name}" for name in {name for name in names if names.count(name) > 1})
+    for drawing in elements(page, "svg"):
+        said = [drawing.find(f".//*[@id='{name}']") for name in drawing.get("aria-labelledby", "").split()]
+        if drawing.get("role") != "img" or len(said) != 2 or not all(each is not None and each.text for each in said):
+            yield "a drawing without words"
+
+
+def test_everybody_can_read_it(full):
+    page = parsed(full)
+    assert elements(page, "html")[0].get("lang") == "en"
+    # A timeline and two benchmarks, each for wide and narrow pages.
+    assert len(elements(page, "svg")) == 6
+    assert list(strange(page)) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        ("<caption>Rows, bytes", "<thead></thead><caption>Rows, bytes"),
+        ('scope="col"', ""),
+        ("<h3>", "<h5>"),
+        ('id="timeline-narrow-title"', 'id="timeline-wide-title"'),
+        ('role="img"', ""),
+    ],
+)
+def test_what_somebody_could_not_read_is_noticed(full, there, instead):
+    planted = full.replace(there, instead, 1).replace("h3>", "h5>" if instead == "<h5>" else "h3>")
+    assert list(strange(html5lib.HTMLParser(namespaceHTMLElements=False).parse(planted)))
+
+
+def test_the_same_run_gives_the_same_bytes_in_every_process(full_run, full):
+    report = make_report(full_run)
+    script = (
+        "import json, sys; sys.path.insert(0, 'collections');"
+        "from ansible_collections.contralock.database.plugins.module_utils.run_page import render_page;"
+        "sys.stdout.buffer.write(render_page(json.load(sys.stdin)).encode())"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", script],
+        input=json.dumps(report).encode(),
+        capture_output=True,
+        check=True,
+        cwd=SCRIPT.parents[1],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+    )
+    assert again.stdout.decode() == full
+
+
+# ---- The benchmark ---------------------------------------------------------------------------------------------------
+
+
+def test_the_benchmark_says_in_numbers_what_it_draws(full):
+    page = parsed(full)
+    said = text_of(page)
+    assert "Mixed, through the application" in said
+    assert "Mixed, directly" in said
+    assert "With 1 client SQLite does 1.3 times the operations a second." in said
+    assert "With 64 clients PostgreSQL does 3.1 times the operations a second." in said
+    assert "No money was lost or doubled: all of it was there before and after each of 12 measurements." in said
+    rows = [[text_of(cell) for cell in row] for row in elements(page, "tr")]
+    assert ["64", "SQLite", "9,400", "940.0", "34.0", "136.2", "272.3", "24", "0", "0"] in rows
+    for each in benchmark()["measurements"]:
+        assert sum(row[0] == str(each["clients"]) and row[3] == f"{each['throughput']:,.1f}" for row in rows) == 2
+    drawn = [text_of(each) for each in elements(page, "desc")]
+    assert sum("SQLite with 64 clients: 940 operations a second, 95th percentile 136.2 ms." in each for each in drawn)
+
+
+def test_money_that_is_lost_is_told(root):
+    document = benchmark()
+    document["measurements"][5]["money"]["after"] -= 100
+    assert not money_told(document)[0]
+    run = cut_over_that_succeeded(root)
+    write_document(run, "benchmark", document)
+    said = text_of(parsed(page_of(run)))
+    told = "mixed on postgresql with 64 clients, 1,234,500 before, 1,234,400 after."
+    assert f"Money was lost or doubled in 1 of 12 measurements: {told}" in said
+
+
+def spoiled() -> Iterator[tuple[str, Any]]:
+    document = benchmark()
+    for name in document["measurements"][0]:
+        without = deepcopy(document)
+        del without["measurements"][0][name]
+        if name != "money":
+            yield f"'{name}' is a required property", without
+    for name, value in (("database", "mysql"), ("way", "by hand"), ("clients", 0), ("seconds", 0), ("p95_ms", "1")):
+        other = deepcopy(document)
+        other["measurements"][0][name] = value
+        yield f"$.measurements[0].{name}: ", other
+    yield "'measurements' is a required property", {}
+    yield "$.measurements: [] should be non-empty", {"measurements": []}
+
+
+@pytest.mark.parametrize(("told", "document"), list(spoiled()))
+def test_a_benchmark_of_another_form_is_told_and_not_drawn(root, told, document):
+    run = cut_over_that_succeeded(root)
+    write_document(run, "benchmark", document)
+    page = parsed(page_of(run))
+    assert told in text_of(page)
+    assert len(elements(page, "svg")) == 2
+
+
+def test_a_database_that_completed_nothing_is_shown(root):
+    document = benchmark()
+    nothing = {"operations": 0, "throughput": 0, "p50_ms": 0, "p95_ms": 0, "p99_ms": 0, "money": None}
+    for each in document["measurements"]:
+        if each["database"] == "sqlite":
+            each.update(nothing)
+    run = cut_over_that_succeeded(root)
+    write_document(run, "benchmark", document)
+    assert "With 64 clients SQLite completed nothing." in text_of(parsed(page_of(run)))
+
+
+# ---- Where it comes from ---------------------------------------------------------------------------------------------
+
+
+def test_each_attempt_has_its_place_in_time(root):
+    rows = steps_up_to("cut_over", "stop", {})
+    rows += [(1, "fence", "begun", {}), (3, "fence", "failed", {"message": "no"}), (0, "fence", "taken_back", {})]
+    # Killed in the middle of the next attempt.
+    rows += [(100, "open", "begun", {}), (0, "open", "done", {}), (0, "fence", "begun", {})]
+    rows += [(50, "open", "begun", {}), (0, "open", "done", {}), (1, "fence", "begun", {}), (2, "fence", "done", {})]
+    found = timeline(write_journal(root, rows).records())
+    fences = [(one["attempt"], one["offset"], one["state"], one["seconds"]) for one in found if one["step"] == "fence"]
+    assert fences == [(1, 7.0, "failed", 3.0), (2, 110.0, "begun", None), (3, 161.0, "done", 2.0)]
+
+
+def test_a_run_that_went_on_shows_its_last_attempt(root):
+    rows = [*steps_up_to("cut_over", "back_up", facts_of()), (2, "transfer", "begun", {})]
+    rows += [(500, "open", "begun", {}), (0, "open", "done", facts_of()["open"])]
+    rows += [*steps_up_to("cut_over", "prove", facts_of())[4:], *closed("done")]
+    page = parsed(page_of(write_journal(root, rows)))
+    assert "The last of 2 attempts" in text_of(page)
+    drawn = [text_of(each) for each in elements(page, "desc")]
+    assert drawn[0].startswith("Steps in order with their length: stop 2 s; fence 2 s; back_up 2 s; transfer 2 s;")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"words"', "\xff"])
+def test_a_document_that_cannot_be_read_keeps_no_page_from_being_made(root, content):
+    run = cut_over_that_succeeded(root)
+    (run.path / "comparison.json").write_bytes(content.encode("latin-1"))
+    said = text_of(parsed(page_of(run)))
+    assert "Not readable there: comparison.json." in said
+    assert "The comparison" not in said
+
+
+def test_the_script_writes_the_page_of_a_copy(full_run, tmp_path, full):
+    page, other = tmp_path / "page.html", tmp_path / "benchmark.json"
+
+    def show(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, SCRIPT, full_run.path, "--quiet", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert show("--html", page).returncode == 0
+    assert page.read_text() == full
+    assert page.stat().st_mode & 0o777 == 0o600
+    other.write_text(json.dumps({**benchmark(), "machine": "another machine"}))
+    assert show("--html", page, "--benchmark", other).returncode == 0
+    assert "another machine" in page.read_text()
+    other.write_text("{")
+    refused = show("--html", page, "--benchmark", other)
+    assert refused.returncode == 2
+    assert "is no benchmark" in refused.stderr
