@@ -180,15 +180,20 @@ def test_back_it_goes_when_the_rows_are_given_up_and_twice_more_nothing(first, r
 
 
 def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(first, run_playbook, before_step, app1, now):
-    """The way back that a failed proof begins would lose a row: so both are told, and nothing is lost."""
+    """The way back that a failed proof begins would lose a row: so both are told, and nothing is lost.
+
+    With the other engine this time, whose load is judged like pgloader's.
+    """
     hold = f"exec 3< $(ls -d {PATH}.before-*); exec sleep 600"
     start = f"systemd-run --quiet --unit=holder sh -c {shlex.quote(hold)}; python3 -c {shlex.quote(WRITE)}"
     try:
         with before_step("prove", f"podman exec {app1.backend.name} sh -c {shlex.quote(start)}"):
-            run = run_playbook(CUT_OVER)
+            run = run_playbook(CUT_OVER, data_transfer_engine="arrow")
     finally:
         app1.run("systemctl stop holder")
     assert run.returncode != 0
+    loaded = next(r for r in journal(app1, "cut_over") if (r["step"], r["state"]) == ("transfer", "done"))
+    assert loaded["facts"]["engine"].startswith("arrow ")
     message = run.failures[-1][1]
     for part in (
         "failed, and was not taken back. What happened: ",
