@@ -15,6 +15,8 @@ from typing import Any
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, create_run
 
 from tests.integration.comparison.loaded_target import CONTRALOCK, PROJECT, Pair
+from tests.playbooks import keep, role
+from tests.playbooks import play as play_tasks
 
 BINARIES = Path(sys.executable).parent
 
@@ -32,47 +34,18 @@ def play(folder: Path, pair: Pair, *options: str, **variables: object) -> Run:
     """Run the role; a failure's answer is the failed task's."""
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
-    keep = {
-        "ansible.builtin.copy": {
-            "content": "{{ (ansible_failed_result | default(data_integrity_result | default({}))) | to_json }}",
-            "dest": str(answer),
-            "mode": "0600",
-        },
-        "check_mode": False,
-        "diff": False,
-        "no_log": True,
-    }
+    kept = keep(answer, "(ansible_failed_result | default(data_integrity_result | default({})))")
     tasks = {
-        "block": [{"ansible.builtin.import_role": {"name": "data_integrity"}}],
-        "rescue": [keep, {"ansible.builtin.fail": {"msg": "failed as it should"}}],
+        "block": [role("data_integrity")],
+        "rescue": [kept, {"ansible.builtin.fail": {"msg": "failed as it should"}}],
     }
-    playbook = folder / "play.yml"
-    playbook.write_text(
-        json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [tasks, keep]}])
-    )
     given = {
         "data_integrity_source": str(pair.source),
         "data_integrity_profile": str(CONTRALOCK),
         "migration_toolkit_target": pair.target,
-        "migration_toolkit_python": sys.executable,
-        "ansible_python_interpreter": sys.executable,
         **variables,
     }
-    done = subprocess.run(
-        [BINARIES / "ansible-playbook", "-i", "localhost,", playbook, "-e", json.dumps(given), *options],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-        timeout=120,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / "collections"),
-            "ANSIBLE_ROLES_PATH": str(PROJECT / "roles"),
-            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(folder / "tmp"),
-        },
-    )
+    done = play_tasks(folder, [tasks, kept], *options, **given)
     output = done.stdout + done.stderr
     return Run(done.returncode, json.loads(answer.read_text()) if answer.exists() else {}, output)
 

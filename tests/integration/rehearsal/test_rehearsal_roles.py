@@ -15,7 +15,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_opening im
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
 from ansible_collections.contralock.database.plugins.module_utils.scratch_database import create_scratch, scratch_exists
 
-from tests.integration.source_file_care.test_file_care_roles import ROOT, keep, play, role
+from tests.playbooks import PROJECT, keep_facts, play, role
 
 NOWHERE = "host=/nowhere dbname=contralock user=contralock_owner"
 FAILED = {"__rehearsal_failure": "Load every row: a value does not fit."}
@@ -57,12 +57,8 @@ def test_a_server_that_is_gone_keeps_no_snapshot_and_no_error_back(tmp_path: Pat
     ]
     step = {"state": "begun", "step": "scratch", "run": "{{ migration_run_directory }}"}
     begun = {"contralock.database.migration_run": step}
-    done = play(
-        tmp_path,
-        [role("migration_run", "open"), *snapshot, begun, role("rehearsal", "clean_up", **FAILED)],
-        "-e",
-        json.dumps(variables),
-    )
+    tasks = [role("migration_run", "open"), *snapshot, begun, role("rehearsal", "clean_up", **FAILED)]
+    done = play(tmp_path, tasks, **variables)
     text = said(done.stdout)
     assert done.returncode == 2, text
     assert "The rehearsal failed. Load every row: a value does not fit." in text
@@ -88,7 +84,7 @@ def test_what_a_killed_rehearsal_left_goes_at_the_end_of_a_cut_over(
     (opened.run.path / "source.sqlite").write_text("everybody's data")
     # Twice: the second time finds nothing.
     tasks = [role("rehearsal", "left_over"), role("rehearsal", "left_over")]
-    done = play(tmp_path, tasks, "-e", json.dumps(given(root, owner.conninfo, owner.name)))
+    done = play(tmp_path, tasks, **given(root, owner.conninfo, owner.name))
     assert done.returncode == 0, done.stdout
     assert "changed=2 " in done.stdout
     assert "has left data behind" not in done.stdout
@@ -115,7 +111,7 @@ def test_what_cannot_be_removed_is_said_and_stops_nobody(tmp_path: Path, root: P
     opened = open_run(Request(root, "rehearse", "a test"))
     assert opened.run is not None
     record_step(opened.run, "begun", "scratch", {}, opened.lease)
-    done = play(tmp_path, [role("rehearsal", "left_over")], "-e", json.dumps(given(root, NOWHERE, "contralock")))
+    done = play(tmp_path, [role("rehearsal", "left_over")], **given(root, NOWHERE, "contralock"))
     assert done.returncode == 0, done.stdout
     assert f"The rehearsal {opened.run.id} has left data behind that cannot be removed now. cannot connect" in said(
         done.stdout
@@ -150,9 +146,11 @@ def test_what_is_said_is_what_was_seen(tmp_path: Path) -> None:
         "rehearse_fraction": 0.1,
     }
     tasks.append({"ansible.builtin.set_fact": {"window": "{{ __rehearsal_window_seconds }}"}, "vars": measured})
-    files = [str(ROOT / f"roles/{name}/vars/main.yml") for name in ("validation", "rehearsal")]
+    files = [str(PROJECT / f"roles/{name}/vars/main.yml") for name in ("validation", "rehearsal")]
     read = [{"ansible.builtin.include_vars": {"file": file}} for file in files]
-    done = play(tmp_path, [*read, *tasks, keep(tmp_path, "window", *(f"said_{n}" for n in range(len(LATER))))])
+    done = play(
+        tmp_path, [*read, *tasks, keep_facts(tmp_path / "facts", "window", *(f"said_{n}" for n in range(len(LATER))))]
+    )
     assert done.returncode == 0, done.stdout
     facts = json.loads((tmp_path / "facts").read_text())
     assert [facts[f"said_{number}"].strip() for number in range(len(LATER))] == [text for _, text in LATER]
@@ -162,16 +160,14 @@ def test_what_is_said_is_what_was_seen(tmp_path: Path) -> None:
 
 def test_a_lease_ends_no_sooner_than_a_service_may_take(tmp_path: Path, root: Path) -> None:
     variables = given(root, NOWHERE, "contralock") | {"application_service_stop_seconds": 300}
-    done = play(tmp_path, [role("migration_run", "open")], "-e", json.dumps(variables))
+    done = play(tmp_path, [role("migration_run", "open")], **variables)
     assert done.returncode == 0, done.stdout
     lease = read_lease(root)
     assert lease is not None
     assert lease.seconds == 330
     shutil.rmtree(root)
     root.mkdir(mode=0o700)
-    done = play(
-        tmp_path, [role("migration_run", "open")], "-e", json.dumps(variables | {"migration_run_lease_seconds": 329})
-    )
+    done = play(tmp_path, [role("migration_run", "open")], **variables, migration_run_lease_seconds=329)
     assert done.returncode == 2
     assert "migration_run_lease_seconds is 329, and a task that stops or starts the service" in said(done.stdout)
     assert list(root.iterdir()) == []

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,11 @@ import psycopg
 import pytest
 
 from tests.integration.schema.steps import BIO, NAMES, TYPES, USERS, changes_of, recorded, three, write_profile
+from tests.playbooks import PROJECT, keep, play
 from tests.throwaway_cluster import PASSWORD_ROLE, Cluster, Database
 
-ROOT = Path(__file__).parents[3]
 SECRET = "s3cret-Pa55word"
 BINARIES = Path(sys.executable).parent
-
-TASK = {
-    "contralock.database.pg_schema": {
-        "target": "{{ target }}",
-        "changes": "{{ lookup('contralock.database.profile', profile).changes }}",
-    },
-    "register": "result",
-}
 
 
 @dataclass(frozen=True)
@@ -40,51 +33,42 @@ class Project:
     def write(self, name: str, changes: list[Any]) -> None:
         write_profile(self.folder / "files" / "profiles" / name, changes)
 
-    def play(
-        self, *options: str, profile: str = "small", environment: Mapping[str, str] | None = None, **task: Any
-    ) -> Run:
-        """Run one task of the module three words apart from its defaults, and return what it answered."""
-        (self.folder / "playbooks").mkdir(exist_ok=True)
-        module = {**TASK["contralock.database.pg_schema"], **task}  # type: ignore[dict-item]
-        answer = self.folder / "answer.json"
-        answer.unlink(missing_ok=True)
-        tasks = [
-            {**TASK, "contralock.database.pg_schema": module, "ignore_errors": True},
-            {
-                "ansible.builtin.copy": {"content": "{{ result | to_json }}", "dest": str(answer), "mode": "0600"},
-                "check_mode": False,
-                "diff": False,
-                "no_log": True,
-            },
-        ]
-        play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
-        (self.folder / "playbooks" / "play.yml").write_text(json.dumps([play]))
-        variables = {"target": self.target, "profile": profile, "ansible_python_interpreter": sys.executable}
-        done = subprocess.run(
-            [
-                BINARIES / "ansible-playbook",
-                "-i",
-                "localhost,",
-                "playbooks/play.yml",
-                "-e",
-                json.dumps(variables),
-                *options,
-            ],
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            check=False,
-            timeout=120,
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-                "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
-                "ANSIBLE_REMOTE_TEMP": str(self.folder / "tmp"),
-                **(environment or {}),
-            },
-        )
-        assert answer.exists(), done.stdout + done.stderr
-        return Run(json.loads(answer.read_text()), done.stdout + done.stderr)
+    def play(self, *options: str, environment: Mapping[str, str] | None = None, **task: Any) -> Run:
+        """Run one task of the module, and return what it answered; see ``play_all``."""
+        (run,) = self.play_all([task], *options, environment=environment)
+        return run
+
+    def play_all(
+        self, wanted: Sequence[Mapping[str, Any]], *options: str, environment: Mapping[str, str] | None = None
+    ) -> list[Run]:
+        """Run tasks of the module in one playbook: starting Ansible is what takes the time.
+
+        Each is told by the module's arguments, where they are not the usual ones, and ``profile``, ``check`` and
+        ``diff``.
+        """
+        tasks: list[dict[str, Any]] = []
+        answers = [self.folder / f"answer_{number}.json" for number in range(len(wanted))]
+        for each, answer in zip(wanted, answers, strict=True):
+            answer.unlink(missing_ok=True)
+            keywords = {"check_mode": each["check"]} if "check" in each else {}
+            module = {name: value for name, value in each.items() if name not in ("profile", "check", "diff")}
+            changes = f"{{{{ lookup('contralock.database.profile', '{each.get('profile', 'small')}').changes }}}}"
+            run = {
+                "name": answer.stem,
+                "contralock.database.pg_schema": {"target": self.target, "changes": changes, **module},
+                "register": "result",
+                "diff": each.get("diff", False),
+                "ignore_errors": True,
+            }
+            tasks += [run | keywords, keep(answer, "result")]
+        book = self.folder / "playbooks"
+        done = play(book, tasks, *options, environment=environment)
+        output = done.stdout + done.stderr
+        assert all(answer.exists() for answer in answers), output
+        # Of several, each has what was printed from its task on.
+        head, *said = re.split(r"(?m)^TASK \[answer_\d+\]", output)
+        said[0] = head + said[0]
+        return [Run(json.loads(answer.read_text()), text) for answer, text in zip(answers, said, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -103,26 +87,27 @@ def project(tmp_path: Path, database: Database) -> Project:
 
 
 def test_check_mode_three_runs_and_the_way_back(project: Project, database: Database) -> None:
-    check = project.play("--check", "--diff")
+    check = project.play("--check", diff=True)
     assert (check.answer["changed"], check.answer["pending"], check.answer["version"]) == (True, NAMES, None)
     assert "-- 0002_users.up.sql\nCREATE TABLE users (" in check.output
     assert recorded(database.conninfo) is None
 
-    first, second, third = (project.play("--diff") for _ in range(3))
+    to_two = {"state": "reverted", "to": 2, "check": True, "diff": True}
+    ways_back = [to_two, {"state": "reverted", "to": "0002_users"}, {"state": "reverted"}, {"state": "reverted"}]
+    runs = project.play_all([*[{"diff": True}] * 3, {"check": True}, *ways_back])
+    first, second, third, unchanged, would, back, rest, again = runs
     assert [run.answer["changed"] for run in (first, second, third)] == [True, False, False]
     assert (first.answer["applied"], first.answer["version"]) == (NAMES, "0003_bio")
     assert list(first.answer["durations"]) == NAMES
     assert "CREATE TABLE users (" in first.output
     assert "CREATE TABLE users (" not in second.output
-    assert project.play("--check").answer["changed"] is False
+    assert unchanged.answer["changed"] is False
 
-    would = project.play("--check", "--diff", state="reverted", to=2)
     assert (would.answer["changed"], would.answer["pending"]) == (True, ["0003_bio"])
     assert "DROP COLUMN bio" in would.output
-    back = project.play(state="reverted", to="0002_users")
     assert (back.answer["reverted"], back.answer["version"]) == (["0003_bio"], "0002_users")
-    assert project.play(state="reverted").answer["version"] is None
-    assert project.play(state="reverted").answer["changed"] is False
+    assert rest.answer["version"] is None
+    assert again.answer["changed"] is False
     assert recorded(database.conninfo) is None
 
 
@@ -138,22 +123,28 @@ def test_a_failure_says_why_and_leaves_nothing(project: Project, database: Datab
         connection.execute("SELECT bio FROM users")
 
 
+#: What is asked of a schema in place with a row in it -> what is said.
+REFUSED = [
+    ({"state": "reverted"}, "table public.users (1 rows)"),
+    ({"to": "1"}, "says how far to go back, and nothing is to go back"),
+    ({"schema": "nowhere"}, "there is no schema 'nowhere'"),
+    ({"changes": [{"name": "x", "up": "x", "down": "x"}]}, "'x' is no name of a schema change"),
+    ({"changes": [{"name": "0001_types", "up": "x"}]}, "missing required arguments: down"),
+    ({"target": "host=/nowhere"}, "cannot connect to PostgreSQL"),
+]
+
+
 def test_refusals_come_as_sentences(project: Project, database: Database) -> None:
     project.play()
     with psycopg.connect(database.conninfo) as connection:
         connection.execute("INSERT INTO users VALUES (1, 'client')")
-    for task, words in (
-        ({"state": "reverted"}, "table public.users (1 rows)"),
-        ({"to": "1"}, "says how far to go back, and nothing is to go back"),
-        ({"schema": "nowhere"}, "there is no schema 'nowhere'"),
-        ({"changes": [{"name": "x", "up": "x", "down": "x"}]}, "'x' is no name of a schema change"),
-        ({"changes": [{"name": "0001_types", "up": "x"}]}, "missing required arguments: down"),
-        ({"target": "host=/nowhere"}, "cannot connect to PostgreSQL"),
-    ):
-        answer = project.play("--check", **task).answer
-        assert words in answer["msg"]
-        assert "Traceback" not in json.dumps(answer)
-    assert project.play(state="reverted", allow_data_loss=True).answer["reverted"] == NAMES[::-1]
+    *refused, allowed = project.play_all(
+        [*({**task, "check": True} for task, _ in REFUSED), {"state": "reverted", "allow_data_loss": True}]
+    )
+    for run, (_, words) in zip(refused, REFUSED, strict=True):
+        assert words in run.answer["msg"]
+        assert "Traceback" not in json.dumps(run.answer)
+    assert allowed.answer["reverted"] == NAMES[::-1]
 
 
 @pytest.mark.parametrize("way", ["environment", "passfile"])
@@ -165,7 +156,7 @@ def test_a_password_shows_nowhere(project: Project, cluster: Cluster, database: 
     passfile.touch(mode=0o600)
     passfile.write_text(f"*:*:*:{database.owner}:{SECRET}\n")
     environment = {"PGPASSWORD": SECRET} if way == "environment" else {"PGPASSFILE": str(passfile)}
-    run = project.play("-vvvv", "--diff", environment=environment)
+    run = project.play("-vvvv", diff=True, environment=environment)
     assert run.answer["applied"] == NAMES
     assert SECRET not in run.output + json.dumps(run.answer)
     wrong = project.play("-vvvv", environment={"PGPASSWORD": f"not-{SECRET}"})
@@ -192,28 +183,30 @@ def test_a_python_without_psycopg_is_told(project: Project, tmp_path: Path) -> N
 def test_the_lookup_finds_a_profile_by_name_and_by_path(project: Project, tmp_path: Path) -> None:
     write_profile(tmp_path / "elsewhere" / "far", three())
     write_profile(tmp_path / "playbooks" / "files" / "profiles" / "near", three()[:1])
-    for profile, expected in (
-        ("small", NAMES),
-        (str(tmp_path / "elsewhere" / "far"), NAMES),
-        ("../elsewhere/far", NAMES),
-        ("near", NAMES[:1]),
-    ):
-        assert project.play("--check", profile=profile).answer["pending"] == expected
+    expected = {
+        "small": NAMES,
+        str(tmp_path / "elsewhere" / "far"): NAMES,
+        "../elsewhere/far": NAMES,
+        "near": NAMES[:1],
+    }
+    runs = project.play_all([{"profile": profile} for profile in expected], "--check")
+    assert [run.answer["pending"] for run in runs] == list(expected.values())
 
 
 def test_the_lookup_refuses_with_a_mend(project: Project, tmp_path: Path) -> None:
     (tmp_path / "files" / "profiles" / "small" / "schema" / "0003_bio.down.sql").unlink()
-    for profile, words in (("small", "0003_bio has no down"), ("absent", "there is no profile 'absent'")):
-        answer = project.play("--check", profile=profile).answer
-        assert answer["failed"]
-        assert words in answer["msg"]
+    expected = {"small": "0003_bio has no down", "absent": "there is no profile 'absent'"}
+    runs = project.play_all([{"profile": profile} for profile in expected], "--check")
+    for run, words in zip(runs, expected.values(), strict=True):
+        assert run.answer["failed"]
+        assert words in run.answer["msg"]
 
 
 @pytest.mark.parametrize(
     "options", [["contralock.database.pg_schema"], ["-t", "lookup", "contralock.database.profile"]], ids=" ".join
 )
 def test_ansible_doc_reads_the_documentation(options: list[str]) -> None:
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")}
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / "collections")}
     command = [BINARIES / "ansible-doc", "--json", *options]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     documented = json.loads(done.stdout)[options[-1]]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -14,12 +11,12 @@ from ansible_collections.contralock.database.plugins.module_utils.schema_changes
 
 from tests.integration.schema.steps import three, write_profile
 from tests.integration.schema.test_table_ownership import application, as_application, owners
+from tests.playbooks import PROJECT, keep, play
 from tests.throwaway_cluster import Database
 
 __all__ = ["application", "as_application"]
 
-ROOT = Path(__file__).parents[3]
-STATE = (ROOT / "roles/application_database/files/state.sql").read_text(encoding="utf-8")
+STATE = (PROJECT / "roles/application_database/files/state.sql").read_text(encoding="utf-8")
 #: What the role is played with, one after the other: --check, the variable.
 PLAYED = [(True, True), (False, True), (False, False)]
 
@@ -35,32 +32,12 @@ def test_the_role_gives_the_tables_and_takes_them_back(database: Database, appli
             },
             {"ansible.builtin.set_fact": {"answers": "{{ answers | default([]) + [__database_schema_result] }}"}},
         ]
-    keep = {"content": "{{ answers | to_json }}", "dest": str(tmp_path / "answers"), "mode": "0600"}
-    tasks.append({"ansible.builtin.copy": keep})
-    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
-    (tmp_path / "play.yml").write_text(json.dumps([play]))
     given = {
         "application_database_user": application,
         "database_schema_profile": str(tmp_path / "profile"),
         "migration_toolkit_target": database.conninfo,
-        "migration_toolkit_python": sys.executable,
-        "ansible_python_interpreter": sys.executable,
     }
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "play.yml", "-e", json.dumps(given)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-        timeout=240,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-            "ANSIBLE_LOCAL_TEMP": str(tmp_path / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(tmp_path / "tmp"),
-        },
-    )
+    done = play(tmp_path, [*tasks, keep(tmp_path / "answers", "answers")], **given)
     assert done.returncode == 0, done.stdout + done.stderr
     answers = json.loads((tmp_path / "answers").read_text())
     objects = ["table public.users", "type public.role"]

@@ -3,59 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 from tests.integration.source_file_care.source_files import checksum, make_database
-
-ROOT = Path(__file__).parents[3]
-
-
-def play(directory: Path, tasks: list[dict[str, Any]], *options: str) -> subprocess.CompletedProcess[str]:
-    book = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
-    (directory / "play.yml").write_text(json.dumps(book))
-    return subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible-playbook"),
-            "-i",
-            "localhost,",
-            directory / "play.yml",
-            "-e",
-            json.dumps({"migration_toolkit_python": sys.executable, "ansible_python_interpreter": sys.executable}),
-            *options,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-            "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(directory / "tmp"),
-        },
-    )
-
-
-def role(name: str, tasks_from: str = "main", **variables: object) -> dict[str, Any]:
-    given = {key: str(value) if isinstance(value, Path) else value for key, value in variables.items()}
-    return {"ansible.builtin.import_role": {"name": name, "tasks_from": f"{tasks_from}.yml"}, "vars": given}
-
-
-def keep(directory: Path, *facts: str) -> dict[str, Any]:
-    expressions = ", ".join(f"'{fact}': {fact}" for fact in facts)
-    return {
-        "ansible.builtin.copy": {
-            "content": "{{ {" + expressions + "} | to_json }}",
-            "dest": str(directory / "facts"),
-            "mode": "0600",
-        },
-        "check_mode": False,
-    }
+from tests.playbooks import keep_facts, play, role
 
 
 def test_out_and_back_again(tmp_path: Path) -> None:
@@ -87,7 +38,7 @@ def test_out_and_back_again(tmp_path: Path) -> None:
             ),
             role("source_restore", "test", **back),
             role("source_restore", **back),
-            keep(tmp_path, "source_fence_result", "sqlite_backup_result", "source_restore_result"),
+            keep_facts(tmp_path / "facts", "source_fence_result", "sqlite_backup_result", "source_restore_result"),
             role("source_fence", "lower", source_fence_path=path),
         ],
     )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,9 +27,9 @@ from ansible_collections.contralock.database.plugins.module_utils.transfer_step 
 
 from tests.integration.profile.contralock_target import PROFILE
 from tests.integration.transfer.transfer_server import ROWS, SECRET, both_engines, fake_pgloader
+from tests.playbooks import keep, role
+from tests.playbooks import play as play_tasks
 
-ROOT = Path(__file__).parents[3]
-BINARIES = Path(sys.executable).parent
 USER = """INSERT INTO users (email, password, first_name, last_name, role)
           VALUES ('x@example.org', 'x', 'A', 'B', 'client')"""
 
@@ -46,49 +43,25 @@ class Played:
     output: str = ""
 
 
-def play(folder: Path, order: Transfer, *options: str, tasks_from: str = "main.yml", **variables: object) -> Played:
+def play(folder: Path, order: Transfer, *options: str, tasks_from: str = "main", **variables: object) -> Played:
     """Run the role; a failure's answer is the failed task's."""
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
-    content = "{{ (ansible_failed_result | default(data_transfer_result)) | to_json }}"
-    keep = {
-        "ansible.builtin.copy": {"content": content, "dest": str(answer), "mode": "0600"},
-        "check_mode": False,
-        "diff": False,
-        "no_log": True,
+    kept = keep(answer, "(ansible_failed_result | default(data_transfer_result))")
+    tasks = {
+        "block": [role("data_transfer", tasks_from)],
+        "rescue": [kept, {"ansible.builtin.fail": {"msg": "failed as it should"}}],
     }
-    role = {"ansible.builtin.import_role": {"name": "data_transfer", "tasks_from": tasks_from}}
-    tasks = {"block": [role], "rescue": [keep, {"ansible.builtin.fail": {"msg": "failed as it should"}}]}
-    playbook = folder / "play.yml"
-    playbook.write_text(
-        json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [tasks, keep]}])
-    )
     given = {
         "data_transfer_source": str(order.source),
         "data_transfer_profile": str(PROFILE),
         "data_transfer_root": str(order.scratch),
         "data_transfer_engine": order.engine,
         "migration_toolkit_target": order.target,
-        "migration_toolkit_python": sys.executable,
         "migration_toolkit_pgloader_versions": list(order.accepted_versions),
-        "ansible_python_interpreter": sys.executable,
         **variables,
     }
-    done = subprocess.run(
-        [BINARIES / "ansible-playbook", "-i", "localhost,", playbook, "-e", json.dumps(given), "-vvv", *options],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-        timeout=240,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
-            "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
-            "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(folder / "tmp"),
-        },
-    )
+    done = play_tasks(folder, [tasks, kept], "-vvv", *options, **given)
     output = done.stdout + done.stderr
     assert SECRET not in output
     assert "P@55" not in output
@@ -118,9 +91,9 @@ def test_check_load_and_back_within_a_run(order: Transfer, owner: Connection, tm
     assert standing.facts["engine"].startswith(f"{order.engine} ")
     assert standing.facts["rows_per_second"] > 0
 
-    emptied = play(tmp_path, order, tasks_from="empty.yml")
+    emptied = play(tmp_path, order, tasks_from="empty")
     assert (emptied.returncode, emptied.answer["changed"], emptied.answer["rows"]) == (0, True, ROWS), emptied.output
-    again = play(tmp_path, order, tasks_from="empty.yml")
+    again = play(tmp_path, order, tasks_from="empty")
     assert (again.returncode, again.answer["changed"]) == (0, False), again.output
     assert rows(order, owner) == 0
     assert sorted(path.name for path in order.scratch.iterdir() if path.name.startswith("target-")) == []
@@ -198,7 +171,7 @@ def test_only_a_load_that_was_not_finished_is_mended(
     would = mend(request_of, check_only=True)
     assert (would.changed, would.rows, rows(order, owner)) == (True, {"users": 1}, 1)
     assert any("wallets_user_id_fkey" in each for each in would.objects)
-    settled = play(tmp_path, order, tasks_from="settle.yml")
+    settled = play(tmp_path, order, tasks_from="settle")
     assert (settled.returncode, settled.answer["changed"], settled.answer["rows"]) == (0, True, 1), settled.output
     assert rows(order, owner) == 0
     assert snapshot(owner, "public").description == order.plan.catalog.description
