@@ -254,6 +254,7 @@ def test_rows_that_nobody_counted_are_counted(make: Make) -> None:
 @pytest.mark.parametrize("order", [(), ("k",)])
 def test_a_few_large_rows_do_not_add_up(make: Make, monkeypatch: pytest.MonkeyPatch, order: Sequence[str]) -> None:
     monkeypatch.setattr(columnar_reader, "BATCH_BYTES", 200_000)
+    monkeypatch.setattr(columnar_reader, "_DRIVER_ROWS", 100)
     monkeypatch.setattr(columnar_reader, "_SMALL_ROW_BYTES", 100)
     path = make(
         "CREATE TABLE t (k INTEGER PRIMARY KEY, v, w);"
