@@ -135,3 +135,11 @@ def test_what_the_playbooks_write_beside_an_inventory_is_not_read_as_one(tmp_pat
     command = ["ansible-inventory", "--inventory", tmp_path, "--list"]
     listed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert (list(json.loads(listed.stdout)["all"]["children"]), listed.stderr) == (["ungrouped"], "")
+
+
+@pytest.mark.parametrize("playbook", ["prepare", "cut_over", "roll_back"])
+def test_a_playbook_without_its_hosts_does_not_end_well(playbook):
+    command = ["ansible-playbook", f"playbooks/{playbook}.yml"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "Could not match supplied host pattern, ignoring: application" in done.stderr
