@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,29 @@ class Played:
 
 
 def play(folder: Path, order: Transfer, *options: str, tasks_from: str = "main", **variables: object) -> Played:
-    """Run the role; a failure's answer is the failed task's."""
-    answer = folder / "answer.json"
-    answer.unlink(missing_ok=True)
-    kept = keep(answer, "(ansible_failed_result | default(data_transfer_result))")
-    tasks = {
-        "block": [role("data_transfer", tasks_from)],
-        "rescue": [kept, {"ansible.builtin.fail": {"msg": "failed as it should"}}],
-    }
+    """Run a part of the role; see ``play_parts``."""
+    (played,) = play_parts(folder, order, [(tasks_from, variables)], *options)
+    return played
+
+
+def play_parts(
+    folder: Path, order: Transfer, parts: Sequence[tuple[str, Mapping[str, object]]], *options: str
+) -> list[Played]:
+    """Run parts of the role in one playbook, each with variables of its own; a failure's answer is the failed task's.
+
+    What is printed is told of all together.
+    """
+    tasks: list[dict[str, Any]] = []
+    answers = [folder / f"answer_{number}.json" for number in range(len(parts))]
+    for (tasks_from, variables), answer in zip(parts, answers, strict=True):
+        answer.unlink(missing_ok=True)
+        failed = [
+            keep(answer, "ansible_failed_result"),
+            {"ansible.builtin.set_fact": {"failures": "{{ failures | default(0) | int + 1 }}"}},
+        ]
+        block = [role("data_transfer", tasks_from, **variables), keep(answer, "data_transfer_result")]
+        tasks.append({"block": block, "rescue": failed})
+    tasks.append({"ansible.builtin.assert": {"that": "failures is undefined", "fail_msg": "failed as it should"}})
     given = {
         "data_transfer_source": str(order.source),
         "data_transfer_profile": str(PROFILE),
@@ -59,13 +75,13 @@ def play(folder: Path, order: Transfer, *options: str, tasks_from: str = "main",
         "data_transfer_engine": order.engine,
         "migration_toolkit_target": order.target,
         "migration_toolkit_pgloader_versions": list(order.accepted_versions),
-        **variables,
     }
-    done = play_tasks(folder, [tasks, kept], "-vvv", *options, **given)
+    done = play_tasks(folder, tasks, "-vvv", *options, **given)
     output = done.stdout + done.stderr
     assert SECRET not in output
     assert "P@55" not in output
-    return Played(done.returncode, json.loads(answer.read_text()) if answer.exists() else {}, output)
+    found = [json.loads(answer.read_text()) if answer.exists() else {} for answer in answers]
+    return [Played(done.returncode, answer, output) for answer in found]
 
 
 def rows(order: Transfer, owner: Connection) -> int:
@@ -81,9 +97,10 @@ def test_check_load_and_back_within_a_run(order: Transfer, owner: Connection, tm
     assert (checked.returncode, checked.answer["rows"], checked.answer["earlier_rows"]) == (0, ROWS, 0), checked.output
     assert rows(order, owner) == 0
 
-    loaded = play(tmp_path, order, data_transfer_run=str(run.path), data_transfer_step="transfer")
+    within_run = {"data_transfer_run": str(run.path), "data_transfer_step": "transfer"}
+    loaded, emptied, again = play_parts(tmp_path, order, [("main", within_run), ("empty", {}), ("empty", {})])
     assert loaded.returncode == 0, loaded.output
-    assert (loaded.answer["changed"], loaded.answer["rows"], rows(order, owner)) == (True, ROWS, ROWS)
+    assert (loaded.answer["changed"], loaded.answer["rows"]) == (True, ROWS)
     assert loaded.answer["catalog"] == dict(order.plan.catalog.description)
     standing = RunDirectory.at(run.path).standings()["transfer"]
     assert (standing.state, standing.facts["rows"], len(standing.facts["tables"])) == ("done", ROWS, len(order.tables))
@@ -91,10 +108,9 @@ def test_check_load_and_back_within_a_run(order: Transfer, owner: Connection, tm
     assert standing.facts["engine"].startswith(f"{order.engine} ")
     assert standing.facts["rows_per_second"] > 0
 
-    emptied = play(tmp_path, order, tasks_from="empty")
-    assert (emptied.returncode, emptied.answer["changed"], emptied.answer["rows"]) == (0, True, ROWS), emptied.output
-    again = play(tmp_path, order, tasks_from="empty")
-    assert (again.returncode, again.answer["changed"]) == (0, False), again.output
+    # Counted on the server, before and after.
+    assert (emptied.answer["changed"], emptied.answer["rows"]) == (True, ROWS), emptied.output
+    assert again.answer["changed"] is False, again.output
     assert rows(order, owner) == 0
     assert sorted(path.name for path in order.scratch.iterdir() if path.name.startswith("target-")) == []
 
@@ -112,17 +128,18 @@ def test_a_failure_is_told_and_journalled(
     assert rows(order, owner) == 0
 
 
-@pytest.mark.parametrize(
-    ("variables", "words"),
-    [
-        ({"data_transfer_python": "/nowhere/python"}, "Run playbooks/prepare.yml"),
-        ({"data_transfer_time_limit": 0}, "Give seconds"),
-    ],
-)
-def test_the_preflight_refuses(order: Transfer, tmp_path: Path, variables: dict[str, object], words: str) -> None:
-    refused = play(tmp_path, order, **variables)
-    assert refused.returncode
-    assert words in refused.answer["msg"]
+#: What is wrong -> what is said.
+REFUSED: list[tuple[dict[str, object], str]] = [
+    ({"data_transfer_python": "/nowhere/python"}, "Run playbooks/prepare.yml"),
+    ({"data_transfer_time_limit": 0}, "Give seconds"),
+]
+
+
+def test_the_preflight_refuses(order: Transfer, tmp_path: Path) -> None:
+    refused = play_parts(tmp_path, order, [("main", variables) for variables, _ in REFUSED])
+    for each, (_, words) in zip(refused, REFUSED, strict=True):
+        assert each.returncode
+        assert words in each.answer["msg"]
 
 
 @pytest.fixture
