@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from .run_step import spoken_seconds
 from .svg_plots import BAD, FIRST, INK, LINE, PAGE, SECOND, SHADE, SOFT, figure, place, svg_of
@@ -133,15 +133,18 @@ def _lines(axes: Axes, measurements: Sequence[Entry], key: str, scale: str) -> N
     axes.tick_params(length=0)
     for database, (colour, marker, dashes) in LINES.items():
         points = sorted((each["clients"], each[key]) for each in measurements if each["database"] == database)
-        usable = [(x, y) for x, y in points if scale == "linear" or y > 0]
-        if usable:
-            axes.plot(*zip(*usable, strict=True), dashes, color=colour, marker=marker, label=SPOKEN[database])
-    if scale == "log" and axes.lines:
+        if points:
+            # What is 0 has no place on a logarithmic scale, and must not be drawn below it.
+            (line,) = axes.plot(*zip(*points, strict=True), dashes, color=colour, marker=marker, clip_on=scale == "log")
+            line.set_label(SPOKEN[database])
+    if scale == "log" and any(each[key] for each in measurements):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     else:
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
 
 
 def _said(measurements: Sequence[Entry]) -> str:

@@ -1,13 +1,12 @@
 """Matplotlib's figures as SVG that belongs into a page: text stays text, colours are the page's, nothing is fetched.
 
-The same numbers give the same bytes: no dates, and names that depend on nothing but the figure.
+The same numbers give the same bytes: metadata go, and names depend on nothing but the figure.
 """
 
 from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,9 +33,6 @@ _VARIABLES: Mapping[str, str] = {
 }
 _SETTINGS: Mapping[RcKeyType, Any] = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "contralock",
-    # A name like $a$ is a name.
-    "text.parse_math": False,
     "text.color": INK,
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
@@ -62,9 +58,7 @@ def figure(width: int, height: int, text: float) -> Iterator[Figure]:
         height: The same.
         text: The size of its text in pixels.
     """
-    with mpl.rc_context({**_SETTINGS, "font.size": text}), warnings.catch_warnings():
-        # The browser has the characters that this font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with mpl.rc_context({**_SETTINGS, "font.size": text}):
         yield Figure(figsize=(width / _PER_INCH, height / _PER_INCH), dpi=_PER_INCH)
 
 
@@ -86,7 +80,7 @@ def svg_of(drawn: Figure, name: str, title: str, description: str) -> str:
         description: What it shows, as sentences.
     """
     written = io.BytesIO()
-    drawn.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+    drawn.savefig(written, format="svg", transparent=True)
     root = ElementTree.fromstring(written.getvalue())  # noqa: S314 (matplotlib's own output)
     _simplify(root)
     _rename(root, name)
