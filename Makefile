@@ -8,6 +8,8 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Where it is set, each start of a program would compile the library anew: seconds, hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 export CONTAINERS_CONF := $(CURDIR)/molecule/shared/containers.conf
 # The demo shows what changes; `ansible-playbook` typed by hand shows everything.
 DEMO := ANSIBLE_DISPLAY_OK_HOSTS=false ansible-playbook --inventory inventory/demo
@@ -48,7 +50,7 @@ demo-clean: setup  ## Remove the demo's hosts, its network and its secrets
 
 ##@ Test it
 .PHONY: test
-test: lint unit molecule  ## Lint, unit and integration tests, Molecule: everything that has to hold
+test: lint unit application molecule  ## Lint, unit and integration tests, Molecule: everything that has to hold
 	@echo "make test: everything passed"
 
 .PHONY: test-all
@@ -65,7 +67,11 @@ lint: setup  ## ansible-lint (production profile), yamllint, ruff, mypy on the l
 
 .PHONY: unit
 unit: setup test-packages  ## Unit tests, and integration tests against a private PostgreSQL cluster
-	pytest -q -n 2
+	pytest -q -n 2 --dist worksteal
+
+.PHONY: application
+application: setup  ## Unit and integration tests of the Node application, in containers of the host images
+	@molecule/shared/run_node_tests.py
 
 .PHONY: molecule
 molecule: setup  ## Role and journey tests on real hosts (SCENARIOS="prepare ..." for some)
@@ -76,8 +82,10 @@ molecule: setup  ## Role and journey tests on real hosts (SCENARIOS="prepare ...
 setup: packages .venv/requirements.txt  ## Install Debian's packages and the pinned virtual environment
 
 .PHONY: packages
+# npm by its command: what brings Node from elsewhere brings it without a package of that name.
 packages:
 	@$(call install_packages,$(PACKAGES))
+	@command -v npm >/dev/null || { $(call install_packages,nodejs npm); }
 
 .PHONY: test-packages
 # Debian's package would start a cluster on this machine; the tests make their own.

@@ -34,7 +34,7 @@ BASE_PACKAGES = (
 # from the base image and proves that the roles install it all by themselves.
 HEAVY_PACKAGES = (
     "postgresql", "postgresql-client", "python3-psycopg", "python3-cryptography", "pgloader", "stunnel4",
-    "python3-venv", "python3-packaging", "sqlite3", "openssl",
+    "python3-venv", "python3-packaging", "sqlite3", "openssl", "nodejs", "node-sqlite3",
 )  # fmt: skip
 # The account that Ansible logs in with, as on a real server: no root, but sudo.
 ACCOUNT = "ansible"

@@ -49,7 +49,7 @@ def test_stop_and_start_change_what_is_not_so_already(app1, verbs, variables):
 @pytest.mark.parametrize(
     "case",
     [
-        ("KillSignal=SIGWINCH\nTimeoutStopSec=5\n", "it is deactivating, and there is still {pid} (/usr/bin/python3)"),
+        ("KillSignal=SIGWINCH\nTimeoutStopSec=5\n", "it is deactivating, and there is still {pid} (/usr/bin/node "),
         ("KillMode=process\nExecStartPost=/bin/sh -c 'sleep 300 &'\n", "it is inactive, and there is still "),
     ],
     ids=["the main process", "another process"],
@@ -61,7 +61,7 @@ def test_what_does_not_stop_is_named_and_does_not_hinder_a_start(app1, refused, 
     (message,) = refused(([STOP], {"application_service_stop_seconds": 2}), afterwards=[START, WAIT])
     assert "contralock.service did not stop within 2 s" in message
     assert left.format(pid=pid) in message
-    assert "(sleep 300)" in message or "(/usr/bin/python3)" in message
+    assert "(sleep 300)" in message or "(/usr/bin/node " in message
     assert "systemctl kill --signal=SIGKILL contralock.service" in message
     assert main_pid(app1) != pid
     assert answers(app1)["status"] == "healthy"

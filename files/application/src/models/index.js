@@ -1,0 +1,150 @@
+'use strict';
+
+const { DataTypes } = require('sequelize');
+const { columnOf } = require('./columns');
+const { definitions } = require('./definitions');
+const { parseJson } = require('./json');
+const { folded } = require('./tables');
+
+const LONGEST_STRING = 255;
+
+/**
+ * Define the models on the tables that are there: `users` with `_id` and `firstName`, or `id` and `first_name`.
+ * @param {Sequelize} sequelize
+ * @param {Map} tables From `readTables`.
+ * @returns {Object<string, Model>}
+ * @throws {Error} A table or column is missing; all that are missing in one message.
+ */
+function defineModels(sequelize, tables) {
+  const missing = [];
+  const models = {};
+  for (const [name, definition] of Object.entries(definitions)) {
+    const table = tables.get(folded(definition.table));
+    if (!table) {
+      missing.push(`no table ${definition.table}`);
+      continue;
+    }
+    const attributes = attributesOf(definition, table, sequelize.getDialect(), missing);
+    if (missing.length === 0) models[name] = defineModel(sequelize, name, table, attributes);
+  }
+  if (missing.length > 0) throw new Error(`the database has ${missing.join(', ')}`);
+  return models;
+}
+
+function defineModel(sequelize, name, table, attributes) {
+  const has = (attribute) => attribute in attributes;
+  return sequelize.define(name, attributes, {
+    tableName: table.name,
+    timestamps: true,
+    createdAt: 'createdAt',
+    updatedAt: 'updatedAt',
+    // A soft delete needs a column to be marked in; the deployed form of the table has none.
+    paranoid: has('deletedAt'),
+  });
+}
+
+function attributesOf(definition, table, dialect, missing) {
+  const key = { kind: 'key', byDefault: DataTypes.UUIDV4, primaryKey: true };
+  const attributes = {};
+  for (const [name, wanted] of Object.entries({ id: key, ...definition.attributes })) {
+    const column = columnOf(table, name);
+    if (column) attributes[name] = attributeOf(name, wanted, column, dialect);
+    else if (!wanted.optional) missing.push(`no column ${definition.table}.${name}`);
+  }
+  return attributes;
+}
+
+function attributeOf(name, wanted, column, dialect) {
+  const attribute = {
+    field: column.name,
+    type: typeOf(wanted, column, dialect),
+    allowNull: !(wanted.required || wanted.primaryKey),
+    validate: validations(wanted),
+  };
+  if (wanted.primaryKey) attribute.primaryKey = true;
+  if (wanted.byDefault !== undefined) attribute.defaultValue = wanted.byDefault;
+  if (wanted.unique) attribute.unique = true;
+  if (wanted.set) attribute.set = settingThrough(name, wanted.set);
+  if (wanted.kind === 'decimal') attribute.get = gettingThrough(name, Number);
+  if (isJson(wanted) && attribute.type === DataTypes.TEXT) {
+    attribute.get = gettingThrough(name, parseJson);
+    attribute.set = settingThrough(name, JSON.stringify);
+    if (wanted.byDefault !== undefined) attribute.defaultValue = JSON.stringify(wanted.byDefault);
+  }
+  return attribute;
+}
+
+function isJson(wanted) {
+  return wanted.kind === 'json' || wanted.kind === 'jsonText';
+}
+
+function typeOf(wanted, column, dialect) {
+  if (isJson(wanted)) return { jsonb: DataTypes.JSONB, json: DataTypes.JSON }[column.type] ?? DataTypes.TEXT;
+  switch (wanted.kind) {
+    case 'key':
+      return column.type === 'uuid' ? DataTypes.UUID : DataTypes.STRING;
+    case 'enum':
+      return DataTypes.ENUM(...wanted.labels);
+    case 'integer':
+      return column.type === 'bigint' ? DataTypes.BIGINT : DataTypes.INTEGER;
+    case 'decimal':
+      return DataTypes.DECIMAL(5, 2);
+    case 'date':
+      // SQLite keeps milliseconds, so that PostgreSQL need not keep more.
+      return dialect === 'postgres' ? DataTypes.DATE(3) : DataTypes.DATE;
+    default:
+      return { string: DataTypes.STRING, text: DataTypes.TEXT, boolean: DataTypes.BOOLEAN }[wanted.kind];
+  }
+}
+
+/** What PostgreSQL refuses and SQLite lets in is refused here, on both alike. */
+function validations(wanted) {
+  const rules = {};
+  if (wanted.isEmail) rules.isEmail = true;
+  if (wanted.labels) rules.isIn = { args: [wanted.labels], msg: `has to be one of ${wanted.labels.join(', ')}` };
+  if (wanted.kind === 'integer') {
+    rules.isWhole = (value) => {
+      if (!Number.isSafeInteger(value)) throw new Error('has to be a whole number');
+      if (value < (wanted.least ?? -Infinity)) throw new Error(`has to be at least ${wanted.least}`);
+    };
+  }
+  if (wanted.kind === 'date') {
+    // Sequelize would write the words "Invalid date" into SQLite.
+    rules.isTime = (value) => {
+      if (Number.isNaN(new Date(value).getTime())) throw new Error('has to be a time such as 2026-01-03T09:10:55.791Z');
+    };
+  }
+  if (wanted.kind === 'string') {
+    rules.isShort = (value) => {
+      // PostgreSQL counts code points.
+      if (typeof value !== 'string' || [...value].length > LONGEST_STRING) {
+        throw new Error(`has to be a text of at most ${LONGEST_STRING} characters`);
+      }
+    };
+  }
+  // Sequelize asks functions about NULL too; whether that may stand is said by allowNull.
+  return Object.fromEntries(
+    Object.entries(rules).map(([name, rule]) => [name, typeof rule === 'function' ? unlessMissing(rule) : rule]),
+  );
+}
+
+function unlessMissing(rule) {
+  return (value) => {
+    if (value !== null && value !== undefined) rule(value);
+  };
+}
+
+function gettingThrough(name, change) {
+  return function get() {
+    const value = this.getDataValue(name);
+    return value === null || value === undefined ? value : change(value);
+  };
+}
+
+function settingThrough(name, change) {
+  return function set(value) {
+    this.setDataValue(name, value === null || value === undefined ? value : change(value));
+  };
+}
+
+module.exports = { defineModels };

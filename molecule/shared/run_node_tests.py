@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Run the tests of the Node application in a container of a host image: Debian's Node and SQLite, a real PostgreSQL.
+
+Usage: run_node_tests.py [--image IMAGE ...] [TEST.js ...]    (no TEST.js: all of them)
+
+Nothing is installed on this machine but what its cache of npm packages holds, and nothing is left of the container.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from build_images import PODMAN, run
+
+PROJECT = Path(__file__).resolve().parents[2]
+APPLICATION = PROJECT / "files/application"
+PACK = PROJECT / "roles/sample_application/files/pack_application.py"
+IMAGES = ("debian12-full", "debian13-full")
+FORMS = ("deployed", "plan")
+INSIDE = "/srv/tested"
+
+
+def unpack_modules(folder: Path, cache: str) -> Path:
+    """Unpack the npm packages that the role carries to hosts."""
+    packed = json.loads(run(sys.executable, str(PACK), f"--application={APPLICATION}", f"--cache={cache}"))["modules"]
+    run("tar", "--extract", f"--file={packed['archive']}", f"--directory={folder}")
+    return folder / str(packed["name"]) / "node_modules"
+
+
+def make_sources(folder: Path) -> None:
+    """Make an invented source of each form."""
+    script = PROJECT / "scripts/generate_source.py"
+    for form in FORMS:
+        run(sys.executable, str(script), str(folder / f"{form}.sqlite"), "--rows=600", f"--like={form}", "--quiet")
+
+
+def run_in(image: str, folder: Path, modules: Path, files: list[str]) -> int:
+    """Run the tests in a container of one image; the exit code of Node's test runner."""
+    reference = json.loads(run(sys.executable, str(Path(__file__).with_name("build_images.py")), image))[image]
+    mounts = {
+        APPLICATION: f"{INSIDE}/files/application",
+        PROJECT / "files/profiles": f"{INSIDE}/files/profiles",
+        modules: f"{INSIDE}/files/node_modules",
+        folder: f"{INSIDE}/sources",
+    }
+    volumes = [f"--volume={outside}:{inside}:ro" for outside, inside in mounts.items()]
+    command = [str(PODMAN), "run", "--rm", "--network=none", "--user=postgres", "--workdir=/tmp", "--log-driver=none"]
+    command += [*volumes, f"--env=TEST_SOURCES={INSIDE}/sources", "--entrypoint=node", reference]
+    began = time.monotonic()
+    done = subprocess.run(
+        [*command, f"{INSIDE}/files/application/test/run.js", *(f"{INSIDE}/{file}" for file in files)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    passed = "passed" if done.returncode == 0 else "FAILED"
+    print(f"application on {image}: {passed} in {time.monotonic() - began:.0f} s", flush=True)
+    if done.returncode != 0:
+        print(done.stdout, done.stderr, sep="\n", flush=True)
+    return done.returncode
+
+
+def main() -> int:
+    """Parse the arguments and run the tests in each image."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="*", metavar="TEST.js", help="paths from the project's root")
+    parser.add_argument("--image", action="append", choices=IMAGES, help="without it, all of them")
+    parser.add_argument("--cache", default="~/.cache/contralock-migration/application", help="of npm packages")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="contralock-node-") as name:
+        folder = Path(name)
+        # The tests do not run as root, because PostgreSQL does not.
+        folder.chmod(0o755)
+        modules = unpack_modules(folder, arguments.cache)
+        make_sources(folder)
+        with ThreadPoolExecutor() as pool:
+            images = arguments.image or IMAGES
+            codes = list(pool.map(lambda image: run_in(image, folder, modules, arguments.files), images))
+    return 1 if any(codes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
