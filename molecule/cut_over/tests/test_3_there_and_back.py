@@ -48,6 +48,10 @@ def test_the_report_tells_it(first, app1):
     assert report["window"]["seconds"] > 0
     assert {rule["rule"] for rule in report["rules"]} >= {"empty_text_as_null"}
     assert len(report["tables"]) == 12
+    page = app1.file(f"{latest_run(app1, 'cut_over')}/report.html")
+    assert (page.user, page.mode) == ("root", 0o600)
+    assert "CUT-OVER DONE." in page.content_string
+    assert "The page of the run: /" in first["run"].output
 
 
 def test_the_configuration_keeps_its_lines_and_gains_its_block(first, app1):

@@ -133,8 +133,9 @@ def test_it_fits_the_screen_and_can_be_read(tab, pages, name, width, dark):
     assert tab.console == []
 
 
-def test_it_can_be_printed_whatever_the_screen_prefers(tab, pages):
-    tab.open(pages["done"], 794, dark=True, media="print")
+@pytest.mark.parametrize("name", ["done", "differed", "long"])
+def test_it_can_be_printed_whatever_the_screen_prefers(tab, pages, name):
+    tab.open(pages[name], 794, dark=True, media="print")
     assert tab.value("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert too_wide(tab) == 0
     assert unreadable(tab) == []

@@ -137,6 +137,15 @@ def test_names_are_names(root, name, shown):
     assert not [each for each in page.iter() for attribute in each.attrib if attribute.startswith("on")]
 
 
+def test_whatever_else_a_proof_says_is_shown(root):
+    facts = facts_of()
+    facts["prove"] |= {"canary": {"written": True, "token": "<b>1</b>"}, "schema_version": "0008"}
+    run = write_journal(root, [*steps_up_to("cut_over", "prove", facts), *closed("done")])
+    said = [text_of(each) for each in elements(parsed(page_of(run)), "li")]
+    assert 'canary: {"token": "\\u003cb\\u003e1\\u003c/b\\u003e", "written": true}' in said
+    assert "schema version: 0008" in said
+
+
 def test_a_failure_in_the_words_of_an_attacker_stays_text(root):
     words = "</div></main><script>alert(1)</script><!--"
     differed = page_of(cut_over_that_differed(root, words))
