@@ -62,10 +62,15 @@ _SIGNS[list(b"123456789")] = 2
 
 Positions = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
+Classes = npt.NDArray[np.uint8]
+#: Number of marks to the shapes that documents with so many have had: the classes of their marks, and the rest.
+_Known = dict[int, list[tuple[Classes, Shape | None]]]
 
 #: How many bytes of a word belong to a text of this length; the length of a view that stands in itself.
 _FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
 _INLINE = 12
+_NOWHERE: Positions = np.zeros(0, np.int64)
+_NINES, _ZEROS, _ABOVE_NINE, _HIGH_BITS = (np.uint64(0x0101010101010101 * each) for each in (0x39, 0x30, 0x46, 0x80))
 _TRUE, _FALSE, _NULL = (np.uint64(int.from_bytes(word, "little")) for word in (b"true", b"false", b"null"))
 
 
@@ -81,8 +86,9 @@ def printed_together(part: pa.LargeBinaryArray) -> pa.StringArray:
     found = []
     if len(part) >= FEWEST_ROWS and len(data_of(part)) <= _LONGEST_BATCH:
         step = -(-len(part) // (len(data_of(part)) // _CACHED_BYTES + 1))
+        known: _Known = {}
         for start in range(0, len(part), step):
-            found += [(start + rows, texts) for rows, texts in _Batch(part.slice(start, step)).printed()]
+            found += [(start + rows, texts) for rows, texts in _Batch(part.slice(start, step), known).printed()]
     if not found:
         return pa.nulls(len(part), pa.string())
     rows = np.concatenate([rows for rows, _ in found])
@@ -95,9 +101,15 @@ def printed_together(part: pa.LargeBinaryArray) -> pa.StringArray:
 
 
 class _Batch:
-    """The documents of a batch behind one another, and the marks in them."""
+    """The documents of a batch behind one another, and the marks in them.
 
-    def __init__(self, part: pa.LargeBinaryArray) -> None:
+    Args:
+        part: The documents.
+        known: The shapes of those before; what is found is added.
+    """
+
+    def __init__(self, part: pa.LargeBinaryArray, known: _Known) -> None:
+        self._known = known
         # Words are read from any place: behind the last document there is room for them.
         self._buffer = data_of(part).tobytes() + bytes(2 * LONGEST_KEY)
         self._bytes = np.frombuffer(self._buffer, np.uint8)
@@ -110,17 +122,19 @@ class _Batch:
 
     def printed(self) -> Iterator[tuple[Positions, pa.StringArray]]:
         """Yield rows and their printed documents."""
-        counts = self._last - self._first
+        counts = np.diff(self._first)
         rows = np.flatnonzero(self._usual & (counts > 1) & (counts <= _MOST_MARKS))
-        for count in np.unique(counts[rows]).tolist():
+        for count in np.flatnonzero(np.bincount(counts[rows])).tolist():
             yield from self._of_count(rows[counts[rows] == count], count)
 
     def _find_marks(self) -> None:
         """Find the quotes, and the other signs outside of texts."""
-        classes = np.frombuffer(self._buffer.translate(CLASSES), np.uint8)
-        self._usual[self._row_of(np.flatnonzero(classes[: self._ends[-1]] == UNUSUAL))] = False
+        translated, end = self._buffer.translate(CLASSES), int(self._ends[-1])
+        classes = np.frombuffer(translated, np.uint8)
         quotes = (classes == QUOTE).view(np.uint8)
-        escapes = _escapes(np.flatnonzero(classes == ESCAPE))
+        if translated.find(UNUSUAL, 0, end) >= 0:
+            self._usual[self._row_of(np.flatnonzero(classes[:end] == UNUSUAL))] = False
+        escapes = _escapes(np.flatnonzero(classes == ESCAPE)) if translated.find(ESCAPE, 0, end) >= 0 else _NOWHERE
         quotes[escapes + 1] = 0
         inside = np.bitwise_xor.accumulate(quotes)
         odd_ones = escapes[~_STAYS_ESCAPED[self._bytes[escapes + 1]] | (inside[escapes] == 0)]
@@ -133,9 +147,10 @@ class _Batch:
                 quotes[self._starts[row] : self._ends[row]] = 0
             self._usual[odd] = False
             inside = np.bitwise_xor.accumulate(quotes)
-        self._marks: Positions = np.flatnonzero(quotes.view(np.bool_) | ((classes > QUOTE) & (inside == 0)))
-        self._first = np.searchsorted(self._marks, self._starts)
-        self._last = np.searchsorted(self._marks, self._ends)
+        # 1 where there is a quote, or neither a text nor a sign that says nothing.
+        found = (inside | (classes <= QUOTE).view(np.uint8)) ^ np.uint8(1) | quotes
+        self._marks: Positions = np.flatnonzero(found[:end].view(np.bool_))
+        self._first = np.append(np.searchsorted(self._marks, self._starts), len(self._marks))
 
     def _row_of(self, positions: Positions) -> Positions:
         rows: Positions = np.searchsorted(self._ends, positions, side="right")
@@ -143,29 +158,53 @@ class _Batch:
 
     def _of_count(self, rows: Positions, count: int) -> Iterator[tuple[Positions, pa.StringArray]]:
         """Yield the documents of each shape that has so many marks."""
-        wasted = 0
+        known = self._known.setdefault(count, [])
+        shapes, wasted = iter(list(known)), 0
+        # Mark by mark, not document by document: each question is about one mark of all documents.
+        marks = self._marks_of(rows, count)
+        classes = self._bytes[marks]
         for _ in range(_SHAPES):
-            if len(rows) < FEWEST_ROWS:
+            if len(rows) < FEWEST_ROWS or wasted > _WASTED:
                 return
-            # Mark by mark, not document by document: each question is about one mark of all documents.
-            marks = self._marks[self._first[rows] + np.arange(count)[:, None]]
-            classes = self._bytes[marks]
-            good = (classes == classes[:, :1]).all(axis=0)
-            good &= (marks[0] == self._starts[rows]) & (marks[-1] == self._ends[rows] - 1)
-            try:
-                shape = ShapeReader(marks[:, 0].tolist(), self._buffer).read()
-            except UnusualError:
-                good[:] = False
-            else:
-                good &= self._have_shape(marks, shape)
+            if is_new := (one := next(shapes, None)) is None:
+                one = classes[:, 0].copy(), self._shape_of(marks)
+            good = self._are_alike(rows, marks, classes, *one)
             alike = np.flatnonzero(good)
-            if len(alike):
-                yield rows[alike], self._print(marks if good.all() else marks[:, alike], shape)
-            wasted += len(alike) < len(rows) // _SHAPES
-            if wasted > _WASTED:
-                return
-            good[0] = True
-            rows = rows[~good]
+            if len(alike) and one[1]:
+                yield rows[alike], self._print(marks if len(alike) == len(rows) else marks[:, alike], one[1])
+            if is_new and len(alike) < len(rows) // _SHAPES:
+                wasted += 1
+            elif is_new:
+                known.append(one)
+            if is_new:
+                good[0] = True
+            rows, marks, classes = rows[~good], marks[:, ~good], classes[:, ~good]
+
+    def _are_alike(
+        self, rows: Positions, marks: Positions, classes: Classes, own: Classes, shape: Shape | None
+    ) -> Flags:
+        """Tell which documents are like the one that has these classes of marks and this shape."""
+        if shape is None:
+            return np.zeros(len(rows), np.bool_)
+        good: Flags = (classes == own[:, None]).all(axis=0)
+        good &= (marks[0] == self._starts[rows]) & (marks[-1] == self._ends[rows] - 1)
+        if good.any():
+            good &= self._have_shape(marks, shape)
+        return good
+
+    def _marks_of(self, rows: Positions, count: int) -> Positions:
+        """Return the marks of documents that have so many, mark by mark."""
+        if len(rows) * count == len(self._marks):
+            return np.ascontiguousarray(self._marks.reshape(len(rows), count).T)
+        marks: Positions = self._marks[self._first[rows] + np.arange(count)[:, None]]
+        return marks
+
+    def _shape_of(self, marks: Positions) -> Shape | None:
+        """Return the shape of the first of some documents; None when it has none."""
+        try:
+            return ShapeReader(marks[:, 0].tolist(), self._buffer).read()
+        except UnusualError:
+            return None
 
     def _have_shape(self, marks: Positions, shape: Shape) -> Flags:
         """Tell which documents have the shape's keys and spaces, and numbers or words where it has them."""
@@ -185,8 +224,14 @@ class _Batch:
 
     def _are_scalars(self, starts: Positions, sizes: Positions) -> Flags:
         """Tell which texts are numbers, true, false or null."""
-        words = self._words[starts] & _FIRST_BYTES[np.clip(sizes, 0, 8)]
+        mask = _FIRST_BYTES[np.clip(sizes, 0, 8)]
+        words = self._words[starts] & mask
         found: Flags = (words == _TRUE) | (words == _FALSE) | (words == _NULL)
+        # One to eight digits in one word: each byte is one when neither sum nor difference leaves its seven bits. What
+        # is missing is filled with nines; a zero stands alone.
+        filled = words | _NINES & ~mask
+        digits = (filled + _ABOVE_NINE | filled - _ZEROS) & _HIGH_BITS == 0
+        found |= digits & (sizes > 0) & (sizes <= 8) & ((words & _FIRST_BYTES[1] != ord("0")) | (sizes == 1))
         numbers = ~found & (sizes > 0) & (sizes <= _LONGEST_NUMBER)
         if not numbers.any():
             return found
