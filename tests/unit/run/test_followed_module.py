@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +19,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_directory 
 from ansible_collections.contralock.database.plugins.module_utils.run_lock import read_lease
 from ansible_collections.contralock.database.plugins.modules.migration_run import without_password
 
+from tests.playbooks import keep_facts, playing
 from tests.unit.run.kills import wait_for
 
 ROOT = Path(__file__).parents[3]
@@ -120,24 +120,18 @@ class Play:
             file.write_text(content)
 
     def start(self, tasks: list[dict[str, Any]], *options: str) -> subprocess.Popen[str]:
-        play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
-        (self.folder / "play.yml").write_text(json.dumps([play]))
-        variables = json.dumps({"root": str(self.root), "ansible_python_interpreter": sys.executable})
-        command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "play.yml", "-e", variables]
         environment = {
-            **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": f"{self.folder}:{ROOT / 'collections'}",
-            "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
-            "ANSIBLE_REMOTE_TEMP": str(self.folder / "tmp"),
             "ANSIBLE_ANY_UNPARSED_WARNING": "false",
         }
+        command, settings = playing(self.folder, tasks, *options, environment=environment, root=str(self.root))
         return subprocess.Popen(
-            [*command, *options],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
-            env=environment,
+            env=settings,
             start_new_session=True,
         )
 
@@ -169,11 +163,6 @@ def only_run(root: Path) -> RunDirectory:
     return found
 
 
-def keep(answers: Path, *names: str) -> dict[str, Any]:
-    content = "{{ {" + ", ".join(f"'{name}': {name}" for name in names) + "} | to_json }}"
-    return {"ansible.builtin.copy": {"content": content, "dest": str(answers), "mode": "0600"}, "no_log": True}
-
-
 def test_every_module_that_can_be_a_step_has_an_action_plugin_that_gives_it_the_lease():
     plugins = ROOT / "collections/ansible_collections/contralock/database/plugins"
     is_step = re.compile(r'(?m)^    (\*\*RUN_ARGUMENTS|"run": )')
@@ -191,7 +180,7 @@ def test_a_long_verb_is_followed_and_ends_like_its_module(play, root, tmp_path):
             {**step("compare", "refuse"), "ignore_errors": True},
             {**step("grant", "crash"), "ignore_errors": True},
             {**step("flip"), "no_log": True},
-            keep(answers, "transfer_succeed", "compare_refuse", "grant_crash"),
+            keep_facts(answers, "transfer_succeed", "compare_refuse", "grant_crash"),
         ],
         "-vvvv",
     )
@@ -225,7 +214,7 @@ def test_a_long_verb_is_followed_and_ends_like_its_module(play, root, tmp_path):
 def test_a_broken_connection_that_comes_back_is_borne_with(play, root, tmp_path):
     answers = tmp_path / "answers.json"
     followed = {**step("transfer"), "vars": {"ansible_connection": "test.run.flaky"}}
-    code, output = play([*OPEN, followed, keep(answers, "transfer_succeed")])
+    code, output = play([*OPEN, followed, keep_facts(answers, "transfer_succeed")])
     assert code == 0, output
     assert json.loads(answers.read_text())["transfer_succeed"]["rows"] == 30
     assert only_run(root).standings()["transfer"].state == "done"

@@ -37,8 +37,7 @@ def record(state: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def play(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
-    monkeypatch.setenv("ANSIBLE_ROLES_PATH", str(PROJECT / "roles"))
+def play(tmp_path: Path, root: Path) -> Play:
     return Play(tmp_path, root)
 
 
