@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -167,6 +168,23 @@ def test_rows_that_changed_since_the_load_are_not_thrown_away(order: Transfer, o
     assert sum(row_counts(owner, "public", order.tables).values()) == ROWS
     assert sum(restore_target(order.target, recorded(order), discard=True).rows.values()) == ROWS
     assert_empty_and_whole(order, owner)
+
+
+def test_a_row_that_is_written_while_the_target_is_looked_at_is_not_thrown_away(
+    order: Transfer, owner: Connection, target: Target
+) -> None:
+    transfer(replace(order, engine="arrow"))
+    waiting = """SELECT count(*) > 0 FROM pg_locks
+                  WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    with psycopg.connect(target.administrator) as other, ThreadPoolExecutor() as pool:
+        other.execute(USER)
+        restoring = pool.submit(restore_target, order.target, recorded(order))
+        while owner.execute(waiting).fetchone() == (False,) and not restoring.done():
+            time.sleep(0.05)
+        other.commit()
+        with pytest.raises(MigrationError, match=r"rows have changed .*\(users\)"):
+            restoring.result()
+    assert sum(row_counts(owner, "public", order.tables).values()) == ROWS + 1
 
 
 @pytest.mark.usefixtures("quick_pgloader")

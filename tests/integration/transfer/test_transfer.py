@@ -109,6 +109,14 @@ def test_rows_of_others_are_refused_and_our_own_replaced(order: Transfer, owner:
     assert counts(order, owner)["users"] == report.tables["users"].rows
 
 
+def test_rows_are_discarded_for_a_source_that_fits_and_no_other(order: Transfer, owner: Connection) -> None:
+    owner.execute(USER)
+    plant(order, "UPDATE wallets SET balance = 'much' WHERE rowid = 1")
+    message, _ = refused(replace(order, engine="pgloader", discard_rows=True))
+    assert "wallets.balance at" in message
+    assert counts(order, owner)["users"] == 1
+
+
 @both_engines
 @pytest.mark.usefixtures("quick_pgloader")
 def test_a_second_load_of_the_same_run_begins_anew(order: Transfer, owner: Connection) -> None:

@@ -23,7 +23,14 @@ from .deferred_objects import FOREIGN_KEY, added, built, dropped, dropped_index,
 from .errors import MigrationError
 from .journal import write_whole
 from .stunnel import endpoint_of
-from .target_state import LOCK_WAIT_MILLISECONDS, empty_tables, end_backends, row_counts, target_fingerprint
+from .target_state import (
+    LOCK_WAIT_MILLISECONDS,
+    empty_tables,
+    end_backends,
+    lock_tables,
+    row_counts,
+    target_fingerprint,
+)
 
 APPLICATION_NAME = "contralock restore_target"
 LOADING, LOADED = "loading", "loaded"
@@ -188,10 +195,8 @@ def restore_target(target: str, record: TargetRecord, *, discard: bool = False) 
             sessions = end_backends(connection, record.application_name)
             rows = _rows(connection, record)
             if record.state == LOADED:
-                if rows and not discard:
-                    assert_untouched(connection, record)
                 if rows:
-                    empty_tables(connection, record.catalog.schema, record.tables)
+                    _empty_loaded(connection, record, discard=discard)
                 return Restored(sessions, rows, ())
             return Restored(sessions, rows, _restore(connection, record, empty=bool(rows)))
         except psycopg.Error as error:
@@ -228,6 +233,15 @@ def assert_untouched(connection: Connection, record: TargetRecord) -> None:
             f"other roles are connected to the target ({', '.join(others)}): what they write now would be lost",
             "Stop the application and end these sessions; when their rows may go, data_transfer_discard_rows=true",
         )
+
+
+def _empty_loaded(connection: Connection, record: TargetRecord, *, discard: bool) -> None:
+    """Empty the tables of a finished load; nobody writes between the look at their rows and that."""
+    with connection.transaction():
+        lock_tables(connection, record.catalog.schema, record.tables)
+        if not discard:
+            assert_untouched(connection, record)
+        empty_tables(connection, record.catalog.schema, record.tables)
 
 
 def _restore(connection: Connection, record: TargetRecord, *, empty: bool) -> tuple[str, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import class_row
 
 from .catalog import SPELLING
@@ -93,7 +95,7 @@ def target_fingerprint(connection: Connection, schema: str, tables: Iterable[str
     chance of about 2^-64. Everything is computed on the server.
 
     Args:
-        connection: Not in a transaction.
+        connection: Not in a transaction, or in one that holds the tables (``lock_tables``).
         schema: The tables' schema, unquoted.
         tables: The tables' names, unquoted.
 
@@ -106,8 +108,10 @@ def target_fingerprint(connection: Connection, schema: str, tables: Iterable[str
 
 def _ask(connection: Connection, schema: str, tables: Iterable[str], value: str) -> dict[str, object]:
     answers: dict[str, object] = {}
+    alone = connection.info.transaction_status is TransactionStatus.IDLE
     with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if alone:
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         set_locally(connection, {**SPELLING, "row_security": "off", "statement_timeout": "0"})
         for table in tables:
             query = sql.SQL("SELECT {} FROM {} t").format(sql.SQL(value), sql.Identifier(schema, table))
@@ -130,29 +134,50 @@ def assert_emptiable(connection: Connection, schema: str, tables: Sequence[str])
         )
 
 
+def lock_tables(connection: Connection, schema: str, tables: Sequence[str]) -> None:
+    """Let nobody else read or write the tables until the open transaction ends.
+
+    Raises:
+        MigrationError: Another session holds a table.
+    """
+    with _lock_refused(connection):
+        connection.execute(sql.SQL("LOCK {} IN ACCESS EXCLUSIVE MODE").format(_names(schema, tables)))
+
+
 def empty_tables(connection: Connection, schema: str, tables: Sequence[str]) -> None:
     """Take all rows out of the tables, in the open transaction or in one of its own; their sequences begin anew.
 
     Raises:
         MigrationError: Another session holds a table, or a table that is not named refers to one that is.
     """
-    names = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
     try:
-        with connection.transaction():
-            set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"})
-            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
-    except psycopg.errors.LockNotAvailable:
-        raise MigrationError(
-            f"the tables of {connection.info.dbname!r} cannot be emptied: another session has used one of them for"
-            f" {LOCK_WAIT_MILLISECONDS // 1000} s",
-            "End the sessions in this database (pg_stat_activity names them) and run again",
-        ) from None
+        with _lock_refused(connection):
+            connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(_names(schema, tables)))
     except psycopg.errors.FeatureNotSupported as error:
         raise MigrationError(
             f"the tables of {connection.info.dbname!r} cannot be emptied: {error.diag.message_primary}"
             f" ({error.diag.message_detail})",
             "Carry the referring table too, or drop its foreign key",
         ) from None
+
+
+@contextmanager
+def _lock_refused(connection: Connection) -> Iterator[None]:
+    """Say it when another session holds a table for too long; the block is (part of) a transaction."""
+    try:
+        with connection.transaction():
+            set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"})
+            yield
+    except psycopg.errors.LockNotAvailable:
+        raise MigrationError(
+            f"the tables of {connection.info.dbname!r} cannot be emptied: another session has used one of them for"
+            f" {LOCK_WAIT_MILLISECONDS // 1000} s",
+            "End the sessions in this database (pg_stat_activity names them) and run again",
+        ) from None
+
+
+def _names(schema: str, tables: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
 
 
 def may_connect(connection: Connection, role: str) -> bool:

@@ -85,10 +85,13 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
     with _server_errors_told(), _private_directory(order.directory):
         with connect(order.target, APPLICATION_NAME) as connection:
             assert_ready(connection, order)
-            if order.discard_rows:
-                empty_tables(connection, order.plan.schema, order.tables)
             database, versions = database_oid(connection), versions_of(connection)
         load = ENGINES[order.engine].prepare(order, say)
+        with connect(order.target, APPLICATION_NAME) as connection:
+            # Preparing took its time; and what cannot be prepared shall cost nobody his rows.
+            assert_ready(connection, order)
+            if order.discard_rows:
+                empty_tables(connection, order.plan.schema, order.tables)
         record = order.record_of(database)
         record.write(order.record)
         try:
