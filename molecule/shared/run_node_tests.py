@@ -25,6 +25,8 @@ PACK = PROJECT / "roles/sample_application/files/pack_application.py"
 IMAGES = ("debian12-full", "debian13-full")
 FORMS = ("deployed", "plan")
 INSIDE = "/srv/tested"
+#: A test that hangs ends then, as one that failed.
+MOST_SECONDS = 600
 
 
 def unpack_modules(folder: Path, cache: str) -> Path:
@@ -52,6 +54,7 @@ def run_in(image: str, folder: Path, modules: Path, files: list[str]) -> int:
     }
     volumes = [f"--volume={outside}:{inside}:ro" for outside, inside in mounts.items()]
     command = [str(PODMAN), "run", "--rm", "--network=none", "--user=postgres", "--workdir=/tmp", "--log-driver=none"]
+    command += [f"--timeout={MOST_SECONDS}"]
     command += [*volumes, f"--env=TEST_SOURCES={INSIDE}/sources", "--entrypoint=node", reference]
     began = time.monotonic()
     done = subprocess.run(

@@ -9,6 +9,7 @@ const { SettingsError, readSettings } = require('./config/settings');
 const { oneLine } = require('./health/words');
 
 const PATIENCE_MS = 1000;
+const END_MS = 10000;
 
 /**
  * Serve until the process is asked to end.
@@ -54,7 +55,13 @@ async function main() {
   try {
     const settings = readSettings(process.cwd(), process.env);
     const { port, stop } = await serve(settings);
-    for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, stop);
+    for (const signal of ['SIGTERM', 'SIGINT']) {
+      process.once(signal, () => {
+        // A statement that does not end does not keep the process; what it wrote is decided by the database.
+        setTimeout(() => process.exit(1), END_MS).unref();
+        stop();
+      });
+    }
     console.error(`answers on port ${port} with ${settings.type}`);
   } catch (error) {
     console.error(`cannot start: ${oneLine(error)}`);
