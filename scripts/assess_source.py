@@ -28,11 +28,11 @@ with command_line.library():
         as_lines,
     )
     from ansible_collections.contralock.database.plugins.module_utils.connection import connect
-    from ansible_collections.contralock.database.plugins.module_utils.parallel_work import WORKERS
     from ansible_collections.contralock.database.plugins.module_utils.private_cluster import private_cluster
     from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
     from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
     from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
+    from ansible_collections.contralock.database.plugins.module_utils.worker_threads import WORKERS
 
 TEMPLATES = command_line.ROOT / "files" / "reports"
 

@@ -15,9 +15,10 @@ import command_line
 from command_line import Answer, Screen
 
 with command_line.library():
-    from ansible_collections.contralock.database.plugins.module_utils.compare import WORKERS, Options, compare_file
+    from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
     from ansible_collections.contralock.database.plugins.module_utils.comparison_report import as_document, as_lines
     from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+    from ansible_collections.contralock.database.plugins.module_utils.worker_threads import WORKERS
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +64,14 @@ def copy_part(connection: Connection, source: Path, schema: str, part: Part, tol
     copy = sql.SQL("COPY {} ({}) FROM STDIN {}").format(
         sql.Identifier(schema, table.target), names, sql.SQL(form.options)
     )
-    with connection.cursor() as cursor, cursor.copy(copy) as stream:
+    with (
+        closing(read_columns(source, table.source.name, table.source_columns, rows=part.rows)) as batches,
+        connection.cursor() as cursor,
+        cursor.copy(copy) as stream,
+    ):
         if form.head:
             stream.write(form.head)
-        for batch in read_columns(source, table.source.name, table.source_columns, rows=part.rows):
+        for batch in batches:
             values = examiner.add(batch)
             if examiner.findings:
                 raise UnfitError

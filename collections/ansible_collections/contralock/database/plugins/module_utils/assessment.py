@@ -18,7 +18,6 @@ from .durable_files import refused_politely
 from .errors import MigrationError
 from .findings import Examination, examine_file
 from .live_copy import Limits
-from .parallel_work import WORKERS
 from .pgloader import LARGEST_ROW_BYTES
 from .plan import make_plan
 from .profile import Mapping
@@ -27,6 +26,7 @@ from .source_file import Progress, UnsoundError, assert_sound, open_source
 from .source_schema import read_schema
 from .sqlite_backup import back_up_running
 from .transfer_step import settled_catalog
+from .worker_threads import WORKERS
 
 APPLICATION_NAME = "contralock source_assessment"
 #: The snapshot's own folder; its name is fixed, so that what a killed assessment has left goes with the next one.

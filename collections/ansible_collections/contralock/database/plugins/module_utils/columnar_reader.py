@@ -15,7 +15,7 @@ this process keeps locked or others write.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,8 +55,8 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
     rows: RowRange | None = None,
     order: Sequence[str] = (),
     batch_rows: int = BATCH_ROWS,
-) -> Iterator[list[Cells]]:
-    """Read a table, or a part of it, in batches.
+) -> Generator[list[Cells], None, None]:
+    """Read a table, or a part of it, in batches; all of them, or close it in the thread that reads.
 
     Args:
         path: The file; nobody may write it, and this process may not hold a lock on it.
@@ -83,8 +83,10 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
             selection = select_rows(connection, table, columns, rows, order)
         try:
             with open_driver(path) as driver:
-                small = _Reading(driver, connection, selection, what).batches(min(batch_rows, _DRIVER_ROWS))
-                yield from _gathered(small, batch_rows)
+                reading = _Reading(driver, connection, selection, what)
+                # Closed here and below: SQLite's objects belong to the thread that made them.
+                with closing(reading.batches(min(batch_rows, _DRIVER_ROWS))) as small:
+                    yield from _gathered(small, batch_rows)
         except _DRIVER_ERRORS as error:
             # The driver has few words for it; SQLite itself says what is wrong with the file.
             with explained(what), closing(connection.execute(selection.query(selection.columns))) as cursor:
@@ -105,14 +107,15 @@ class _Reading:
     selection: Selection
     what: str
 
-    def batches(self, most: int) -> Iterator[list[Cells]]:
+    def batches(self, most: int) -> Generator[list[Cells], None, None]:
         """Read batches of up to ``most`` rows."""
         read = 0
         if first := self._first(most):
             try:
-                for batch in self._known(most, first, guarded(self.selection, first)):
-                    yield batch
-                    read += batch[0].length
+                with closing(self._known(most, first, guarded(self.selection, first))) as expected:
+                    for batch in expected:
+                        yield batch
+                        read += batch[0].length
             except _DRIVER_ERRORS:
                 # Something else came, and the batch with it is not handed over; or the file is damaged, and is again.
                 pass
@@ -122,7 +125,8 @@ class _Reading:
         if read:
             left = left.where_also(f" AND {left.row} >= {self._number_at(read)}")
         known = learn_classes(self.driver, left, _SMALL_ROW_BYTES)
-        yield from replace(self, selection=left)._known(most, known)
+        with closing(replace(self, selection=left)._known(most, known)) as rest:
+            yield from rest
 
     def _first(self, most: int) -> Learned | None:
         """Return what the first rows hold, as many as the driver's first batch has: in that it notices nothing.
@@ -147,7 +151,7 @@ class _Reading:
             found = self.connection.execute(query).fetchone()
         return None if found is None else int(found[0])
 
-    def _known(self, most: int, known: Learned, guard: str = "") -> Iterator[list[Cells]]:
+    def _known(self, most: int, known: Learned, guard: str = "") -> Generator[list[Cells], None, None]:
         """Read rows whose classes are known; the driver under a condition that fails where they are not."""
         rows = max(1, min(most, BATCH_BYTES // known.row_bytes))
         uniform = {at: _CLASSES[kind] for at, kind in enumerate(known.classes) if kind in _CLASSES}
@@ -156,14 +160,14 @@ class _Reading:
         mixed = [at for at, kind in enumerate(known.classes) if kind is None]
         return self._by_columns(uniform, mixed, rows, guard)
 
-    def _singly(self, rows: int) -> Iterator[list[Cells]]:
+    def _singly(self, rows: int) -> Generator[list[Cells], None, None]:
         with explained(self.what), closing(self._cursor(range(len(self.selection.columns)))) as cursor:
             while found := cursor.fetchmany(rows):
                 yield [Cells.of(values) for values in zip(*found, strict=True)]
 
     def _by_columns(
         self, uniform: Mapping[int, tuple[str, str, pa.DataType]], mixed: Sequence[int], rows: int, guard: str
-    ) -> Iterator[list[Cells]]:
+    ) -> Generator[list[Cells], None, None]:
         with closing(self._cursor(mixed)) as cursor:
             for batch in self._driver_batches(uniform, rows, guard):
                 length = batch.num_rows

@@ -38,11 +38,9 @@ from .symmetric_join import Rows, Side, SymmetricJoin
 from .target_moment import Moment, open_moment
 from .target_reader import TargetReader
 from .value_display import Display
-from .worker_threads import Ticket, run_tasks
+from .worker_threads import WORKERS, Ticket, run_tasks
 
 APPLICATION_NAME = "contralock compare"
-#: Threads, each with a session of its own.
-WORKERS = 2
 #: Not /tmp, which may be memory.
 SCRATCH = "/var/tmp"  # noqa: S108 (the files in it have no name)
 

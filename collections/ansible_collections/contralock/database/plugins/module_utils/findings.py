@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,10 +21,10 @@ from .columnar_reader import RowRange, read_columns, split_rows
 from .errors import MigrationError
 from .finding_cells import OTHER_PROFILE, ColumnCount, Finding, RuleCount, TableExaminer, count_of
 from .finding_rows import RowExaminer
-from .parallel_work import WORKERS, run_parallel
 from .plan import Plan, TablePlan
 from .source_file import Progress, open_source
 from .source_reader import one_view, read_table
+from .worker_threads import WORKERS, Ticket, run_tasks
 
 __all__ = [
     "ColumnCount",
@@ -224,18 +225,24 @@ def examine_file(
                 for number, rows in enumerate(split_rows(connection, table.source))
             ]
 
-        def work(part: _Part, tell: Callable[[tuple[TablePlan, int]], None]) -> None:
+        def work(part: _Part, ticket: Ticket[tuple[TablePlan, int]]) -> None:
             table, number, rows = part
             own = examiner.part(table, number)
-            for batch in read_columns(path, table.source.name, table.source_columns, rows=rows):
-                own.add(batch)
-                tell((table, batch[0].length))
+            with closing(read_columns(path, table.source.name, table.source_columns, rows=rows)) as batches:
+                for batch in batches:
+                    ticket.check()
+                    own.add(batch)
+                    ticket.say((table, batch[0].length))
 
         read = dict.fromkeys((table.target for table in plan.tables), 0)
-        for table, count in run_parallel(work, parts, workers):
+
+        def hear(news: tuple[TablePlan, int]) -> None:
+            table, count = news
             read[table.target] += count
             if progress:
                 progress(table.target, read[table.target], max(table.source.rows or 0, read[table.target]))
+
+        run_tasks([partial(work, part) for part in parts], max(1, workers), hear, lambda: None)
         return examiner.finish(workers)
 
 

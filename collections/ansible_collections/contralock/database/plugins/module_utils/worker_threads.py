@@ -16,6 +16,9 @@ from typing import Generic, TypeVar
 Said = TypeVar("Said")
 Result = TypeVar("Result")
 
+#: Threads that work at once, unless the caller knows better.
+WORKERS = 2
+
 
 class StoppedError(Exception):
     """A task before this one has failed, or all are to end; never leaves ``run_tasks``."""
