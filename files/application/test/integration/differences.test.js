@@ -235,6 +235,22 @@ test("jsonb sorts an object's keys and keeps one of two; the application reads o
   assert.deepEqual((await same(`/users/${key(3)}`)).profile, { a: 2, zz: 1 });
 });
 
+test('U+0000 goes into SQLite, Sequelize alters it for PostgreSQL; half an emoji goes into SQLite alone', async () => {
+  const text = async ({ models }) => {
+    await models.User.update({ lastName: 'a\0b' }, { where: { id: key(4) } });
+    const { lastName } = await models.User.findByPk(key(4));
+    await models.User.update({ lastName: '100%_\\' }, { where: { id: key(4) } });
+    return lastName;
+  };
+  assert.deepEqual(await each(text), { sqlite: 'a\0b', postgresql: 'a\\0b' });
+  const document = async ({ models }) => {
+    await models.User.update({ profile: { a: '\ud83d' } }, { where: { id: key(5) } });
+    await models.User.update({ profile: null }, { where: { id: key(5) }, silent: true });
+    return 'written';
+  };
+  assert.deepEqual(await each(document), { sqlite: 'written', postgresql: '22P02' });
+});
+
 test('names of one word are alike, others only with quotes', async () => {
   const camel = raw('SELECT firstName FROM users');
   const { sqlite, postgresql } = await each(camel);
