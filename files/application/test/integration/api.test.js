@@ -145,6 +145,10 @@ for (const type of TYPES) {
       assert.match(body.details.tls, /^TLSv1\.[23]$/);
       assert.deepEqual([body.details.host, body.details.database], ['localhost', settings.name]);
       assert.equal(body.details.pool.max, 20);
+      await administer(settings.name, 'ALTER TABLE users ALTER COLUMN bio TYPE varchar(255)');
+      const changed = (await ask('GET', '/health')).body.details.schema;
+      assert.equal(changed.tables, body.details.schema.tables);
+      assert.notEqual(changed.version, body.details.schema.version);
     }
     const counts = (await ask('GET', '/counts')).body;
     assert.deepEqual([counts.type, counts.counts.users, counts.counts.projects], [type, 5, 6]);
