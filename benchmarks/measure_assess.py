@@ -10,6 +10,7 @@ import argparse
 import json
 import resource
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="a source of the form 'deployed' that is there already")
     parser.add_argument("--large", type=int, default=0, help="messages that get a text of 1 MB (default: 0)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="threads (default: 1 2)")
+    parser.add_argument("--rounds", type=int, default=1, help="how often; medians are told (default: 1)")
     parser.add_argument("--works", nargs="+", choices=WORKS, default=["read", "examine"], help="what to measure")
     parser.add_argument("--child", nargs=3, metavar=("WORK", "WORKERS", "CONNINFO"), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -64,22 +66,25 @@ def main() -> None:
                     run_change(connection, up.read_text())
             print(f"{source.stat().st_size / 1e6:,.0f} MB\n")
             print(
-                "| work | threads | rows | seconds | rows/s | CPU seconds | peak RSS |\n|---|---|---|---|---|---|---|"
+                "| work | threads | rows | seconds | rows/s | CPU seconds | CPU a row | peak RSS |\n"
+                "|---|---|---|---|---|---|---|---|"
             )
             for work in given.works:
                 for workers in given.workers if "rows" not in work else [1]:
-                    print(line(source, work, workers, database.conninfo), flush=True)
+                    print(line(source, work, workers, given.rounds, database.conninfo), flush=True)
 
 
-def line(source: Path, work: str, workers: int, conninfo: str) -> str:
-    """Measure in a fresh process and return a line of the table."""
+def line(source: Path, work: str, workers: int, rounds: int, conninfo: str) -> str:
+    """Measure in fresh processes and return a line of the table, with medians."""
     command = [sys.executable, __file__, "--source", str(source), "--child", work, str(workers), conninfo]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout)
+    runs = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout) for _ in range(rounds)
+    ]
+    found = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     rate = found["rows"] / found["seconds"]
     return (
-        f"| {work} | {workers} | {found['rows']:,} | {found['seconds']:.2f} | {rate:,.0f} |"
-        f" {found['cpu']:.2f} | {found['rss'] / 1024:,.0f} MB |"
+        f"| {work} | {workers} | {found['rows']:,.0f} | {found['seconds']:.2f} | {rate:,.0f} |"
+        f" {found['cpu']:.2f} | {found['cpu'] / found['rows'] * 1e6:.1f} µs | {found['rss'] / 1024:,.0f} MB |"
     )
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Measure how fast a comparison is and what memory it takes: a sample source, and a private cluster loaded from it.
 
-Prints one line of JSON for each comparison. It runs in a process of its own, whose peak memory is told; the server's
-processes run beside it on the same machine.
+Prints one line of JSON for each comparison, and a table of medians. Each runs in a process of its own, whose peak
+memory is told; the server's processes run beside it on the same machine. Of several numbers of rows the last column
+has the memory by that of the first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import json
 import resource
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -116,11 +118,11 @@ def compare(path: Path, target: str, workers: int) -> None:
     )
 
 
-def measure(given: argparse.Namespace, folder: Path) -> None:
-    """Make both sides, and compare them as often as asked."""
+def measure(given: argparse.Namespace, rows: int, folder: Path) -> list[dict[str, float]]:
+    """Make both sides, compare them as often as asked, and return the medians for each number of workers."""
     path = given.source or folder / "source.sqlite"
     if not given.source:
-        write_source(Order(path, given.rows, 1, Form.DEPLOYED, False), Ticker(sys.stderr, quiet=True))
+        write_source(Order(path, rows, 1, Form.DEPLOYED, False), Ticker(sys.stderr, quiet=True))
         if given.megabyte_cells:
             enlarge(path, given.megabyte_cells)
     with throwaway_cluster(SETTINGS) as cluster, cluster.database() as database:
@@ -134,15 +136,32 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
                 listed = "SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public'"
                 for (table,) in connection.execute(listed).fetchall():
                     connection.execute(SHUFFLE.format(table=table).encode())
-        for workers in given.workers:
-            command = [sys.executable, __file__, "--source", path, "--target", database.conninfo, "--workers", workers]
-            subprocess.run([str(each) for each in command], check=True)
+        return [compared(given.rounds, path, database.conninfo, workers) for workers in given.workers]
+
+
+def compared(rounds: int, path: Path, target: str, workers: int) -> dict[str, float]:
+    """Compare in fresh processes; return medians, and of the memory the most."""
+    command = [sys.executable, __file__, "--source", str(path), "--target", target, "--workers", str(workers)]
+    runs = []
+    for _ in range(rounds):
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        print(done.stdout, end="", flush=True)
+        runs.append(json.loads(done.stdout))
+        if not runs[-1]["equal"]:
+            raise SystemExit("what was loaded is not the source")
+    names = ("rows", "workers", "seconds", "cpu_seconds")
+    return {name: statistics.median(run[name] for run in runs) for name in names} | {
+        "peak_mb": max(run["peak_mb"] for run in runs)
+    }
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000, help="rows of the sample source (default: 200000)")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[200_000], help="rows of the sample source; several, one after the other"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="how often each is compared (default: 1)")
     parser.add_argument("--source", type=Path, help="a sample source that is there, of the form 'deployed'")
     parser.add_argument("--workers", type=int, nargs="+", default=[2], help="one comparison for each (default: 2)")
     parser.add_argument("--shuffled", action="store_true", help="the target's rows lie in an order of their own")
@@ -152,8 +171,20 @@ def main() -> None:
     if given.target:
         compare(given.source, given.target, given.workers[0])
         return
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="measure-compare-") as folder:
-        measure(given, Path(folder))
+    found: list[dict[str, float]] = []
+    for rows in given.rows:
+        with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="measure-compare-") as folder:
+            found += measure(given, rows, Path(folder))
+    print("| rows | workers | wall | rows/s | client's CPU | CPU a row | peak memory | / the first |")
+    print("|---|---|---|---|---|---|---|---|")
+    for each in found:
+        first = next(other for other in found if other["workers"] == each["workers"])
+        print(
+            f"| {each['rows']:,.0f} | {each['workers']:.0f} | {each['seconds']:.1f} s |"
+            f" {each['rows'] / each['seconds']:,.0f} | {each['cpu_seconds']:.1f} s |"
+            f" {each['cpu_seconds'] / each['rows'] * 1e6:.1f} µs | {each['peak_mb']:.0f} MB |"
+            f" {each['peak_mb'] / first['peak_mb']:.2f} |"
+        )
 
 
 if __name__ == "__main__":
