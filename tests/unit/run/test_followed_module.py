@@ -123,6 +123,8 @@ class Play:
         environment = {
             "ANSIBLE_COLLECTIONS_PATH": f"{self.folder}:{ROOT / 'collections'}",
             "ANSIBLE_ANY_UNPARSED_WARNING": "false",
+            # A module that is killed leaves its files behind.
+            "TMPDIR": str(self.folder),
         }
         command, settings = playing(self.folder, tasks, *options, environment=environment, root=str(self.root))
         return subprocess.Popen(
