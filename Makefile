@@ -63,7 +63,8 @@ lint: setup  ## ansible-lint (production profile), yamllint, ruff, mypy on the l
 	ruff format --check
 	yamllint --strict .
 	mypy
-	ansible-lint --offline
+	@# ansible-lint reads the playbooks without hosts, which ansible.cfg calls an error.
+	ANSIBLE_HOST_PATTERN_MISMATCH=ignore ansible-lint --offline
 
 .PHONY: unit
 unit: setup test-packages  ## Unit tests, and integration tests against a private PostgreSQL cluster
