@@ -103,6 +103,18 @@ def test_an_application_that_ends_is_not_waited_for_and_the_way_back_is_clean(ap
     assert answers(app1)["details"]["type"] == "sqlite"
 
 
+def test_a_service_that_was_started_too_often_is_started_all_the_same(app1, verbs):
+    often = "for i in 1 2 3 4 5 6; do systemctl start contralock.service; systemctl stop contralock.service; done"
+    app1.run(often)
+    assert app1.run("systemctl start contralock.service").rc != 0
+    app1.run("systemctl stop contralock.service")
+    app1.check_output("systemctl reset-failed contralock.service")
+    app1.run(often)
+    run = verbs([START, WAIT])
+    assert run.returncode == 0, run.message()
+    assert answers(app1)["status"] == "healthy"
+
+
 def test_a_program_that_does_not_start_is_named(app1, refused, drop_in):
     drop_in("")
     app1.check_output("sed -i 's,^ExecStart=.*,ExecStart=/nowhere/run,' /etc/systemd/system/contralock.service")
