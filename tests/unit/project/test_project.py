@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -143,3 +144,14 @@ def test_a_playbook_without_its_hosts_does_not_end_well(playbook):
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "Could not match supplied host pattern, ignoring: application" in done.stderr
+
+
+@pytest.mark.parametrize("module", tracked("collections/**/plugins/modules/*.py"), ids=lambda path: path.stem)
+def test_a_modules_documentation_can_be_read(module):
+    texts = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(module.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for name in ("DOCUMENTATION", "EXAMPLES", "RETURN"):
+        assert yaml.safe_load(texts[name]), name
