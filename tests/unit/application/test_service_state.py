@@ -101,8 +101,14 @@ def test_one_that_does_not_run(systemctl):
 
 
 def test_without_a_directory_systemd_takes_the_root(systemctl):
-    systemctl("ActiveState=inactive\n")
+    systemctl("LoadState=loaded\nActiveState=inactive\n")
     assert read_service("x").working_directory == "/"
+
+
+def test_a_unit_that_is_not_there_works_nowhere(systemctl):
+    systemctl("LoadState=not-found\nActiveState=inactive\n")
+    state = read_service("x")
+    assert (state.working_directory, state.unit_directory) == ("", "")
 
 
 @pytest.mark.parametrize(

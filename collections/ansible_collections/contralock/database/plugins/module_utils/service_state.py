@@ -99,7 +99,7 @@ def read_service(unit: str, control_group: str = "") -> ServiceState:
     found = parse_properties(done.stdout)
     place = found["ControlGroup"] or control_group
     main_pid = int(found["MainPID"] or 0)
-    unit_directory = _unit_directory(found["WorkingDirectory"])
+    unit_directory = _unit_directory(found["WorkingDirectory"]) if found["LoadState"] != "not-found" else ""
     return ServiceState(
         unit=unit,
         load_state=found["LoadState"],

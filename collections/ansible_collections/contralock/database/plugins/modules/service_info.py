@@ -61,7 +61,7 @@ state:
     running: {description: Whether it is up or on its way up., type: bool}
     main_pid: {description: The main process; 0 when there is none., type: int}
     working_directory: {description: The main process's, or the unit's., type: str}
-    unit_directory: {description: The unit's own., type: str}
+    unit_directory: {description: The unit's own; empty when there is no such unit., type: str}
     control_group: {description: Where its processes are., type: str}
     triggered_by: {description: Sockets, timers and paths that start it., type: list}
     environment_files: {description: Files that systemd reads variables from., type: list}
