@@ -152,6 +152,25 @@ def write_one(app1: Host) -> None:
     app1.check_output("python3 -c %s", WRITE)
 
 
+#: Waits until the application answers; it takes a moment to begin.
+ANSWERED = """
+import time, urllib.request
+for _ in range(100):
+    try:
+        urllib.request.urlopen("http://127.0.0.1:5000/health", timeout=5)
+        break
+    except OSError:
+        time.sleep(0.2)
+else:
+    raise SystemExit("the application does not answer")
+"""
+
+
+def wait_for_the_application(app1: Host) -> None:
+    """Wait until the application, which was started by hand, answers."""
+    app1.check_output("python3 -c %s", ANSWERED)
+
+
 def latest_run(app1: Host, verb: str) -> str:
     """The directory of a verb's latest run."""
     return app1.check_output(f"ls -d {RUNS}/2*-{verb}-* | tail -n 1")

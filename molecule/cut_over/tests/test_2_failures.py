@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from journeys import PATH, TABLES, journal, latest_run, on_sqlite
+from journeys import PATH, TABLES, journal, latest_run, on_sqlite, wait_for_the_application
 
 CUT_OVER = "playbooks/cut_over.yml"
 HOLD = (
@@ -95,7 +95,8 @@ def test_an_application_that_would_not_be_found_again_is_left_alone(run_playbook
     dropin = "/run/systemd/system/contralock.service.d/elsewhere.conf"
     app1.check_output(f"mkdir -p $(dirname {dropin}) && printf %%s %s > {dropin}", ELSEWHERE)
     try:
-        app1.check_output("systemctl daemon-reload && systemctl restart contralock && sleep 2")
+        app1.check_output("systemctl daemon-reload && systemctl restart contralock")
+        wait_for_the_application(app1)
         run = run_playbook(CUT_OVER)
     finally:
         app1.check_output(f"rm {dropin}; systemctl daemon-reload && systemctl stop contralock")
@@ -106,7 +107,8 @@ def test_an_application_that_would_not_be_found_again_is_left_alone(run_playbook
     try:
         run = run_playbook(CUT_OVER)
     finally:
-        app1.check_output("systemctl start contralock && sleep 2")
+        app1.check_output("systemctl start contralock")
+        wait_for_the_application(app1)
     refused(
         run,
         "does not run on app1, so nobody can see",
