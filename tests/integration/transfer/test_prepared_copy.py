@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,19 @@ def test_a_full_disk_has_its_mend(
     monkeypatch.setattr(prepared_copy, "_PRAGMAS", (*prepared_copy._PRAGMAS, "max_page_count = 2"))
     with pytest.raises(MigrationError, match=r"cannot be written: database or disk is full.*Make room"):
         prepare_copy(opened, order.plan, tmp_path / "prepared")
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_names_that_sqlite_refuses_are_not_a_lack_of_room(
+    order: Transfer, opened: sqlite3.Connection, tmp_path: Path
+) -> None:
+    first, second, *rest = order.plan.tables[0].columns
+    clash = replace(second, target=replace(second.target, name=first.target.name.upper()))
+    table = replace(order.plan.tables[0], columns=(first, clash, *rest))
+    plan = replace(order.plan, tables=(table, *order.plan.tables[1:]))
+    with pytest.raises(MigrationError, match=r"cannot be written: duplicate column name: .*engine arrow") as refusal:
+        prepare_copy(opened, plan, tmp_path / "prepared")
+    assert "Make room" not in str(refusal.value)
     assert not (tmp_path / "prepared").exists()
 
 

@@ -89,14 +89,15 @@ def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Co
         counted: Told after each batch.
 
     Raises:
-        MigrationError: Something of the source does not fit, in the words of ``findings``; or there is no room.
+        MigrationError: Something of the source does not fit, in the words of ``findings``; there is no room; or SQLite
+            refuses a name.
     """
     begun = time.monotonic()
     total = sum(table.source.rows or 0 for table in plan.tables)
     writer = _Writer(plan, counted or (lambda *_: None), total)
     os.close(new_private_file(path))
     try:
-        with _no_room_told(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        with _refusals_told(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
             for pragma in _PRAGMAS:
                 copy.execute(f"PRAGMA {pragma}")
             copy.execute("BEGIN")
@@ -161,11 +162,16 @@ def _one_view(source: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_room_told(path: Path) -> Iterator[None]:
+def _refusals_told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        # SQLITE_ERROR is a statement that SQLite refuses: names that PostgreSQL tells apart by case alone, or takes for
+        # its own. What else there is concerns the file.
+        named = error.sqlite_errorcode == sqlite3.SQLITE_ERROR
         raise MigrationError(
             f"the prepared copy {path} cannot be written: {error}",
-            "Make room on its filesystem, or choose another scratch directory",
+            "Take the engine arrow, which needs no copy: SQLite knows no such names beside each other"
+            if named
+            else "Make room on its filesystem, or choose another scratch directory",
         ) from None

@@ -48,7 +48,9 @@ options:
         path is short and has letters, digits and C(/._-) only. By default C(scratch) in the directory of all runs.
     type: path
   discard_rows:
-    description: Whether rows in the target may go, whoever loaded or changed them.
+    description: >-
+      Whether rows in the target may go, whoever loaded or changed them. With V(state=empty) they may go only when a
+      load has recorded that it put rows there; rows of strangers stay.
     type: bool
     default: false
   time_limit:
