@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from pathlib import Path
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import pytest
-from journeys import ENV, PATH, RUNS, look, on_sqlite
+from journeys import ENV, PATH, RUNS, on_sqlite
 
+#: Notes the arguments of every process. They change once, when a process that was forked becomes a program: whoever is
+#: new is looked at often, and the others now and then.
 WATCH = r"""
-import glob, time
-seen = set()
-while True:
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            line = open(path, "rb").read()
-        except OSError:
-            continue
-        if line not in seen:
-            seen.add(line)
-            with open("/root/argv", "ab") as file:
+import os, sys, time
+seen, looks = set(), {}
+with open(sys.argv[1], "ab", buffering=0) as file:
+    while True:
+        looks = {pid: looks.get(pid, 0) + 1 for pid in os.listdir("/proc") if pid.isdigit()}
+        for pid, often in looks.items():
+            if often > 40 and often % 40:
+                continue
+            try:
+                line = open(f"/proc/{pid}/cmdline", "rb").read()
+            except OSError:
+                continue
+            if line not in seen:
+                seen.add(line)
                 file.write(line + b"\n")
-    time.sleep(0.005)
+        time.sleep(0.005)
 """
 #: Every text of the sensitive columns that the profile names, of all users.
 SENSITIVE = " UNION ".join(
     f"SELECT {column} FROM users WHERE length({column}) > 6"
     for column in ("password", "resetPasswordToken", "emailVerificationToken", "twoFactorSecret", "backupCodes")
 )
-
-
-def arguments_of_the_controller(over, seen):
-    while not over.is_set():
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                seen.add(path.read_bytes())
-            except OSError:
-                continue
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +49,44 @@ def secrets(app1, secret):
 
 
 @pytest.fixture(scope="module")
-def watched(run_playbook, before_step, app1, db1, secrets):
+def watching(app1, db1, secrets, tmp_path_factory):
+    """A context in which the arguments of every process of three machines are noted; in it, the controller's file."""
+    arguments = tmp_path_factory.mktemp("watch") / "argv"
+
+    @contextmanager
+    def watch():
+        for host in (app1, db1):
+            host.check_output("rm -f /root/argv; systemd-run --unit=watch python3 -c %s /root/argv", WATCH)
+        here = subprocess.Popen([sys.executable, "-c", WATCH, arguments])
+        try:
+            yield arguments
+            assert here.poll() is None, "nobody watched the controller"
+        finally:
+            here.kill()
+            here.wait()
+            for host in (app1, db1):
+                host.check_output("systemctl stop watch")
+
+    return watch
+
+
+@pytest.fixture(scope="module")
+def watched(run_playbook, before_step, watching, now, db1):
     """A cut-over that fails after its switch and goes back by itself, at -vvvv, with eyes on every process."""
-    for host in (app1, db1):
-        host.check_output("rm -f /root/argv; systemd-run --unit=watch python3 -c %s", WATCH)
-    over, seen = threading.Event(), set()
-    thread = threading.Thread(target=arguments_of_the_controller, args=(over, seen))
-    thread.start()
     postgres = "runuser -u postgres -- psql -qc 'ALTER ROLE contralock_user CONNECTION LIMIT {}'"
-    before = look(app1, db1)
+    before = now()
     try:
         # What the way back of the last test could not count may go.
-        with before_step("start", f"podman exec {db1.backend.name} {postgres.format(0)}"):
+        with watching() as arguments, before_step("start", f"podman exec {db1.backend.name} {postgres.format(0)}"):
             run = run_playbook("playbooks/cut_over.yml", "-vvvv", data_transfer_discard_rows=True)
     finally:
         db1.check_output(postgres.format(30))
-        over.set()
-        thread.join()
-        for host in (app1, db1):
-            host.check_output("systemctl stop watch")
     return {
         "run": run,
         "before": before,
-        "after": look(app1, db1),
+        "after": now(),
         "output": run.output.encode(),
-        "argv of the controller": b"\n".join(seen),
+        "argv of the controller": arguments.read_bytes(),
     }
 
 
