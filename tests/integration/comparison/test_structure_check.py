@@ -65,6 +65,15 @@ def test_what_was_recorded_is_what_has_to_be(recorded: Pair) -> None:
     assert sorted(found.notes) == NOTES
 
 
+def test_a_unique_key_of_names_that_need_quotes_is_found(tmp_path: Path, database: Database) -> None:
+    path = tmp_path / "small.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript('CREATE TABLE k ("Id" INTEGER PRIMARY KEY, "order" TEXT UNIQUE, "Grp" TEXT UNIQUE)')
+    pair = Pair(path, database.conninfo, Mapping(NamingRule.KEEP))
+    pair.sql('CREATE TABLE k ("Id" bigint PRIMARY KEY, "order" text UNIQUE, "Grp" text)')
+    assert list(pair.compare().notes) == ["k: unique in the source, and not in the target: Grp"]
+
+
 #: What is done to the target, and the objects that the faults are about.
 ALTERED = {
     "a type": ("ALTER TABLE notes ALTER person TYPE integer", ["column public.notes.person"]),

@@ -17,7 +17,7 @@ from .catalog import Catalog, Description, Index, difference
 from .errors import MigrationError
 from .plan import Plan, TablePlan
 from .schema_history import read_records
-from .source_file import explained
+from .source_file import explained, quote_identifier
 from .source_schema import ask_schema
 from .table_ownership import holder_of
 from .target_moment import Moment
@@ -133,9 +133,15 @@ class _Declared:
         ]
         if optional:
             yield f"{name}: NOT NULL in the source, and may be NULL in the target: {', '.join(optional)}"
-        unique = [index for index in self.plan.catalog.indexes if index.table == name and _is_unique(index)]
+        # PostgreSQL quotes a column in an index where its name needs that.
+        spelled = {quote_identifier(column.name): column.name for column in self.plan.catalog.columns_of(name)}
+        unique = [
+            {spelled.get(column, column) for column in index.columns}
+            for index in self.plan.catalog.indexes
+            if index.table == name and _is_unique(index)
+        ]
         for columns in self._unique():
-            if not any(set(index.columns) <= set(columns) for index in unique):
+            if not any(index <= set(columns) for index in unique):
                 yield f"{name}: unique in the source, and not in the target: {', '.join(columns)}"
         for columns, parent in self._references():
             yield f"{name}: refers to {parent} in the source, and to nothing in the target: {', '.join(columns)}"
