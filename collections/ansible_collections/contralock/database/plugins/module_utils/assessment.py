@@ -34,10 +34,10 @@ SNAPSHOT = ".assessment"
 
 #: How long a step takes by each second that the examination took on the same machine, and what is on disk by each byte
 #: of the source. Measured with the contralock profile (benchmarks/README.md, "What an assessment foretells").
-SECONDS_PER_SECOND = {"transfer": 3.0, "compare": 1.2}
-FIXED_SECONDS = 20.0
-DISK_PER_BYTE = 2.5
-DATABASE_PER_BYTE = 1.3
+SECONDS_PER_SECOND = {"back up": 1.1, "transfer": 10.7, "compare": 1.4}
+FIXED_SECONDS = 28.0
+DISK_PER_BYTE = 1.6
+DATABASE_PER_BYTE = 0.7
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _examined(path: Path, catalog: Catalog, mapping: Mapping, options: Options, 
 def _estimate(found: Examination, size: int) -> Estimate:
     """Foretell a window from how fast this machine examined these values."""
     seconds = {step: round(found.duration_seconds * each, 1) for step, each in SECONDS_PER_SECOND.items()}
-    seconds["stop, back up, switch and start"] = FIXED_SECONDS
+    seconds["stop, switch and start"] = FIXED_SECONDS
     seconds["window"] = round(sum(seconds.values()), 1)
     return Estimate(seconds, round(size * DISK_PER_BYTE), round(size * DATABASE_PER_BYTE))
 
