@@ -6,7 +6,6 @@ The fixtures are imported in the conftest.py of a scenario's tests.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -123,14 +122,8 @@ def at_first(now: Callable[[], State]) -> State:
 @contextmanager
 def interfering(step: str, **settings: str) -> Iterator[None]:
     """Let the runs that begin in this context meet something at a step of theirs (callback_plugins/at_step.py)."""
-    plugins = os.environ["MOLECULE_PROJECT_DIRECTORY"] + "/molecule/shared/callback_plugins"
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "ANSIBLE_CALLBACK_PLUGINS": plugins,
-            "ANSIBLE_CALLBACKS_ENABLED": "at_step",
-            "CONTRALOCK_AT_STEP": step,
-            **settings,
-        }.items():
+        for name, value in {"CONTRALOCK_AT_STEP": step, **settings}.items():
             patch.setenv(name, value)
         yield
 
@@ -169,6 +162,24 @@ else:
 def wait_for_the_application(app1: Host) -> None:
     """Wait until the application, which was started by hand, answers."""
     app1.check_output("python3 -c %s", ANSWERED)
+
+
+def restart(app1: Host) -> None:
+    """Start the application anew, and wait until it answers."""
+    app1.check_output(f"systemctl reset-failed {UNIT}; systemctl restart {UNIT}")
+    wait_for_the_application(app1)
+
+
+def answers(app1: Host, *options: str) -> str:
+    """What the application answers to the recorded calls, one line of JSON for each."""
+    return app1.check_output(" ".join(["/opt/contralock-sample/contralock replay", *options]))
+
+
+def dump_schema(db1: Host) -> str:
+    """The schema of the application's database, as pg_dump writes it."""
+    # The key of what psql may be told by the dump is drawn by lot each time otherwise.
+    options = "--schema-only --restrict-key=asked"
+    return db1.check_output(f"runuser -u postgres -- pg_dump {options} contralock")
 
 
 def latest_run(app1: Host, verb: str) -> str:

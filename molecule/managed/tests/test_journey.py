@@ -8,7 +8,7 @@ from journeys import look, on_postgresql, on_sqlite, write_one
 
 @pytest.fixture(scope="module")
 def before(run_playbook, app1, db1):
-    run = run_playbook("molecule/managed/application.yml")
+    run = run_playbook("molecule/shared/place_application.yml")
     assert run.returncode == 0, run.message()
     return look(app1, db1)
 

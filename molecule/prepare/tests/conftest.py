@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 PREPARE = "playbooks/prepare.yml"
+# What the scenario's inventory says: which profile, and whose its tables are.
+PROFILE, TABLES_OWNER = {
+    "prepare": ("contralock", "contralock_owner"),
+    "public_application": ("contralock_deployed", "contralock_user"),
+}[os.environ["MOLECULE_SCENARIO_NAME"]]
 # All files that a provisioning run could touch, by path, size and time of change. Left out is what a host that is only
 # looked at changes as well: apt's lists (a check may refresh them), logs, systemd's and sudo's own notes, and what a
 # running PostgreSQL writes (what is in the database is asked of the database).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import PREPARE
+from conftest import PREPARE, TABLES_OWNER
 
 
 def test_check_of_bare_hosts_says_what_it_cannot_predict(journey):
@@ -52,7 +52,7 @@ def test_check_predicts_a_changed_variable_and_changes_nothing(run_playbook, psq
     assert psql(setting) == "f"
 
 
-def test_schema_is_there_and_belongs_to_the_owner(psql):
+def test_schema_is_there_and_belongs_to_whom_it_should(psql):
     rows = psql("SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").splitlines()
     tables = [row.split("|") for row in rows]
     assert [name for name, _ in tables] == [
@@ -70,7 +70,7 @@ def test_schema_is_there_and_belongs_to_the_owner(psql):
         "wallet_transactions",
         "wallets",
     ]
-    assert {owner for _, owner in tables} == {"contralock_owner"}
+    assert {owner for _, owner in tables} == {TABLES_OWNER}
 
 
 def test_nobody_but_the_owner_may_connect_before_the_cut_over(psql):

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import PREPARE
+from conftest import PREPARE, PROFILE
 
-PROFILE = Path(__file__).parents[3] / "files/profiles/contralock"
+PROFILES = Path(__file__).parents[3] / "files/profiles"
 ADDED = "0009_nicknames"
 
 
@@ -16,8 +16,8 @@ ADDED = "0009_nicknames"
 def profile(tmp_path, journey) -> Path:
     """A copy of the profile that a test may add to."""
     assert journey.third.returncode == 0, journey.third.message()
-    shutil.copy(PROFILE.parent / "mapping.schema.json", tmp_path)
-    return Path(shutil.copytree(PROFILE, tmp_path / "contralock"))
+    shutil.copy(PROFILES / "mapping.schema.json", tmp_path)
+    return Path(shutil.copytree(PROFILES / PROFILE, tmp_path / PROFILE))
 
 
 def add(profile: Path, up: str, down: str = "ALTER TABLE users DROP COLUMN nickname;\n") -> None:
