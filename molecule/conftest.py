@@ -68,6 +68,8 @@ def run_playbook() -> Callable[..., PlaybookRun]:
         environment = {
             **os.environ,
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "molecule/shared/callback_plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "at_step,built_modules",
             "ANSIBLE_DEPRECATION_WARNINGS": "0",
         }
         command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_INVENTORY_FILE"], str(PROJECT / playbook)]

@@ -39,6 +39,16 @@ def _no_settings_of_the_machine() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _modules_built_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let Ansible keep the modules that it has built from one play to the next: that is most of a short play's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANSIBLE_CALLBACK_PLUGINS", str(Path(__file__).parents[1] / "molecule/shared/callback_plugins"))
+        patch.setenv("ANSIBLE_CALLBACKS_ENABLED", "built_modules")
+        patch.setenv("CONTRALOCK_BUILT_MODULES", str(tmp_path_factory.mktemp("built_modules")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _short_lived_files_in_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Put the clusters and other short-lived files into memory; tests' own folders stay on a real filesystem."""
     tmp_path_factory.getbasetemp()

@@ -131,6 +131,9 @@ def run_scenario(scenario: str, run: str, directory: Path) -> Outcome:
         # The hosts live no longer than the scenario, so that their facts need no second look.
         "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
         "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(directory / scenario / "facts"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "molecule/shared/callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": "built_modules",
+        "CONTRALOCK_BUILT_MODULES": str(directory / "built_modules"),
         "NO_COLOR": "1",
         "COLUMNS": "150",
     }
