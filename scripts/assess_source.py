@@ -4,7 +4,7 @@
 Every value is read and converted as the transfer will. Without --target the profile's schema is made in a private
 PostgreSQL cluster of this machine, which is gone afterwards; with it, the target's schema is asked. Nothing is changed.
 
-Exit codes: 0 ready, 1 not ready, 2 it could not be told.
+Exit codes: 0 ready, 1 not ready, 2 it could not be told. What only the load can tell (a trigger) is named beside "ready".
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ def assess(given: argparse.Namespace, screen: Screen) -> Answer:
         template = jinja2.Environment(loader=loader, autoescape=True).get_template("assessment.html.j2")
         given.html.touch(mode=0o600)
         given.html.write_text(template.render(assessment=document), encoding="utf-8")
+    if given.quiet:
+        # An exit code alone would hide it.
+        for each in found.unjudged:
+            print(f"only the load will tell: {each}", file=sys.stderr)
     return Answer(document, as_lines(found), found.verdict is not Verdict.NOT_READY)
 
 

@@ -211,13 +211,13 @@ def test_uuids_in_two_spellings_are_one_key(examined: Examined) -> None:
     assert one(found).count == 2
 
 
-def test_uniqueness_that_only_postgresql_can_decide_is_named(examined: Examined) -> None:
+def test_what_only_postgresql_can_decide_waits_for_it(examined: Examined) -> None:
     found = examined(
         "CREATE TABLE t (a TEXT, b TEXT); INSERT INTO t VALUES ('x', 'y'), ('X', 'y')",
         "CREATE TABLE t (a text, b text, CONSTRAINT long CHECK (length(a) > 3));"
         "CREATE UNIQUE INDEX folded ON t (lower(a)); CREATE UNIQUE INDEX part ON t (b) WHERE a = 'z'",
     )
-    assert found.notes == ("Constraints that only the load will check: folded, long, part",)
+    assert [each.name for each in found.waiting] == ["folded", "long", "part"]
     assert found.ready
 
 
@@ -233,7 +233,7 @@ def test_a_row_that_breaks_a_check_is_found(examined: Examined) -> None:
     assert (finding.table, finding.column, finding.target) == ("Wallets", "cents, kind", "wallets.cents, kind")
     assert (finding.keys, finding.count, finding.shown) == (("300", "700"), 2, "(-300, cash)")
     assert finding.reason == "against CHECK (((cents >= 0) OR (kind = 'loan'::text)))"
-    assert found.notes == ()
+    assert found.waiting == ()
 
 
 def test_of_a_secret_that_breaks_a_check_the_length_is_shown(examined: Examined) -> None:
@@ -245,14 +245,14 @@ def test_of_a_secret_that_breaks_a_check_the_length_is_shown(examined: Examined)
     assert (one(found).shown, one(found).keys) == ("length 3", ("row 1",))
 
 
-def test_what_a_collation_of_ones_own_calls_equal_is_left_to_the_load(examined: Examined) -> None:
+def test_what_a_collation_of_ones_own_calls_equal_is_left_to_postgresql(examined: Examined) -> None:
     loose = "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);"
     found = examined(
         "CREATE TABLE p (a TEXT PRIMARY KEY, b TEXT, c TEXT); INSERT INTO p VALUES ('a', 'x', 'A'), ('b', 'X', 'a')",
         f"{loose} CREATE TABLE p (a text COLLATE loose, b text, c text COLLATE loose, CONSTRAINT k PRIMARY KEY (a),"
         " CONSTRAINT f FOREIGN KEY (c) REFERENCES p); CREATE UNIQUE INDEX u ON p (b COLLATE loose)",
     )
-    assert (found.findings, found.notes) == ((), ("Constraints that only the load will check: f, k, u",))
+    assert (found.findings, [each.name for each in found.waiting]) == ((), ["f", "k", "u"])
 
 
 def test_postgresqls_own_collations_are_exact(examined: Examined) -> None:
@@ -260,7 +260,7 @@ def test_postgresqls_own_collations_are_exact(examined: Examined) -> None:
         "CREATE TABLE t (a TEXT, b TEXT); INSERT INTO t VALUES ('a', 'x'), ('A', 'x')",
         'CREATE TABLE t (a text COLLATE "C" PRIMARY KEY, b text); CREATE UNIQUE INDEX u ON t (b COLLATE "POSIX")',
     )
-    assert (one(found).column, found.notes) == ("b", ())
+    assert (one(found).column, found.waiting) == ("b", ())
 
 
 def test_rows_of_nulls_and_values_of_megabytes_are_taken(examined: Examined) -> None:

@@ -39,7 +39,7 @@ def look(samples: dict[Form, Path], contralock: Catalog) -> Look:
 @pytest.mark.parametrize("form", [Form.DEPLOYED, Form.PLAN, Form.LONGLIVED])
 def test_good_sources_are_ready(look: Look, form: Form) -> None:
     plan, examination = look(form)
-    assert (examination.findings, examination.notes) == ((), ())
+    assert (examination.findings, examination.notes, examination.waiting) == ((), (), ())
     assert sum(examination.rows.values()) == 3000
     assert {table.target for table in plan.tables} == set(COLUMNS)
     assert all(table.key == ("id",) for table in plan.tables)

@@ -14,6 +14,7 @@ from pathlib import Path
 from .assessment_report import Assessment, Estimate, Obstacle, unmatched_rules
 from .catalog import Catalog, snapshot
 from .connection import connect
+from .constraint_judge import judge_constraints
 from .durable_files import refused_politely
 from .errors import MigrationError
 from .findings import Examination, examine_file
@@ -82,7 +83,7 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
         except UnsoundError as error:
             size = source.stat().st_size
             return Assessment(str(source), size, obstacles=(_obstacle(error),), seconds=time.monotonic() - began)
-        found = _examined(taken.path, catalog, mapping, replace(options, directory=private), progress)
+        found = _examined(_Asked(taken.path, target, catalog, mapping), replace(options, directory=private), progress)
     pause = taken.longest_pause_ms or 0.0
     return replace(found, source=str(source), longest_pause_ms=pause, seconds=time.monotonic() - began)
 
@@ -102,29 +103,43 @@ def assess_file(source: Path, target: str, mapping: Mapping, options: Options, p
     except UnsoundError as error:
         size = source.stat().st_size
         return Assessment(str(source), size, obstacles=(_obstacle(error),), seconds=time.monotonic() - began)
-    found = _examined(source, catalog, mapping, options, progress)
+    found = _examined(_Asked(source, target, catalog, mapping), options, progress)
     return replace(found, seconds=time.monotonic() - began)
 
 
-def _examined(path: Path, catalog: Catalog, mapping: Mapping, options: Options, progress: Progress) -> Assessment:
+@dataclass(frozen=True)
+class _Asked:
+    """What an assessment is about: a file at rest, the target with its catalog, the profile's exceptions."""
+
+    path: Path
+    target: str
+    catalog: Catalog
+    mapping: Mapping
+
+
+def _examined(asked: _Asked, options: Options, progress: Progress) -> Assessment:
     """Assess a sound file at rest."""
+    path = asked.path
     size = path.stat().st_size
     with closing(open_source(path)) as reading:
         try:
-            plan = make_plan(mapping, read_schema(reading), catalog)
+            plan = make_plan(asked.mapping, read_schema(reading), asked.catalog)
         except MigrationError as error:
             return Assessment(str(path), size, obstacles=(_obstacle(error),))
     found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
+    with connect(asked.target, APPLICATION_NAME) as connection:
+        judged = judge_constraints(connection, path, plan, found.waiting, progress)
     too_large = too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")
     return Assessment(
         source=str(path),
         bytes=size,
         rows=found.rows,
         obstacles=(_obstacle(too_large),) if too_large and options.engine == "pgloader" else (),
-        findings=found.findings,
+        findings=(*found.findings, *judged.findings),
         columns=found.columns,
         rules=tuple(each for each in found.rule_counts if each.count),
         unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
+        unjudged=judged.unjudged,
         notes=(*found.notes, *([str(too_large)] if too_large and not options.engine else [])),
         estimate=_estimate(found, size),
     )

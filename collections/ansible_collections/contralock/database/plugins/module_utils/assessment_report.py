@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from .constraint_judge import Unjudged
 from .errors import MigrationError
 from .finding_cells import ColumnCount, Finding, RuleCount, count_of
 from .plan import Plan
@@ -16,7 +17,7 @@ SHOWN_FINDINGS = 10
 
 
 class Verdict(StrEnum):
-    """The answer. Ready means that transfer and comparison of these very values succeed."""
+    """The answer. Ready means that transfer and comparison of these very values succeed (but for ``unjudged``)."""
 
     READY = "ready"
     READY_WITH_RULES = "ready with rules"
@@ -59,6 +60,7 @@ class Assessment:
         columns: What becomes of the cells of each column.
         rules: What the profile's rules would change.
         unmatched: Rules that would change nothing, as ``table.column: rule``.
+        unjudged: What of the target only the load itself will tell; ready means all but that.
         notes: What else the operator should know.
         estimate: What a window will take; None when no plan could be made.
         longest_pause_ms: The longest time for which the application's writers could be held up; 0 for a file at rest.
@@ -73,6 +75,7 @@ class Assessment:
     columns: tuple[ColumnCount, ...] = ()
     rules: tuple[RuleCount, ...] = ()
     unmatched: tuple[str, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
     notes: tuple[str, ...] = ()
     estimate: Estimate | None = None
     longest_pause_ms: float = 0.0
@@ -129,6 +132,7 @@ def as_document(assessment: Assessment) -> dict[str, Any]:
         "columns": [asdict(each) for each in assessment.columns],
         "rules": [asdict(each) for each in assessment.rules],
         "unmatched_rules": list(assessment.unmatched),
+        "unjudged": [asdict(each) for each in assessment.unjudged],
         "mends": mends_of(assessment),
         "notes": list(assessment.notes),
         "estimate": asdict(assessment.estimate) if assessment.estimate else None,
@@ -152,6 +156,7 @@ def as_lines(assessment: Assessment) -> Iterator[str]:
         yield f"does not fit: {finding}"
         if len(finding.keys) > 1:
             yield f"  at {', '.join(finding.keys)}{', ...' if finding.count > len(finding.keys) else ''}"
+    yield from (f"only the load will tell: {each}" for each in assessment.unjudged)
     yield from (f"mend: {mend}" for mend in mends_of(assessment))
     if estimate := assessment.estimate:
         parts = ", ".join(f"{step} {spoken_seconds(seconds)}" for step, seconds in estimate.seconds.items())
@@ -172,7 +177,9 @@ def _heading(assessment: Assessment) -> str:
     if assessment.verdict is Verdict.NOT_READY:
         return _not_ready(assessment)
     changed = sum(each.count for each in assessment.rules)
-    return f"{assessment.verdict.value}" + (f": {changed:,} {_values(changed)} change by rule" if changed else "")
+    count = len(assessment.unjudged)
+    but = f", but for {count} {'thing' if count == 1 else 'things'} that only the load will tell" if count else ""
+    return f"{assessment.verdict.value}{but}" + (f": {changed:,} {_values(changed)} change by rule" if changed else "")
 
 
 def _not_ready(assessment: Assessment) -> str:

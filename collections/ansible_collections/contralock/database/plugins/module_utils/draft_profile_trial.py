@@ -15,6 +15,7 @@ import psycopg
 
 from .catalog import snapshot
 from .connection import Connection
+from .constraint_judge import judge_constraints
 from .draft_profile_columns import not_generated
 from .draft_profile_model import Draft, DraftColumn, DraftTable, PieceKind, Quote
 from .draft_profile_sql import bare_table, create_enums
@@ -122,7 +123,9 @@ def _examined(connection: Connection, source: Path, mapping: Mapping, progress: 
     except MigrationError as error:
         return Proof(problem=str(error))
     found = examine_file(source, plan, progress)
-    return Proof("", found.findings, found.rule_counts, sum(found.rows.values()), found.notes)
+    judged = judge_constraints(connection, source, plan, found.waiting, progress)
+    notes = (*found.notes, *(f"Only the load will tell of {each}" for each in judged.unjudged))
+    return Proof("", (*found.findings, *judged.findings), found.rule_counts, sum(found.rows.values()), notes)
 
 
 def _try_column(connection: Connection, draft: Draft, table: DraftTable, column: DraftColumn) -> None:

@@ -1,7 +1,7 @@
 """What of whole rows does not fit: two of one key, references to rows that are not there, checks that are broken.
 
 All is decided on PostgreSQL's values, after rules and conversions: rules can make two texts one, and SQLite compares
-by its own rules (1 = 1.0, NOCASE columns). Uniqueness that needs PostgreSQL itself is named, not guessed.
+by its own rules (1 = 1.0, NOCASE columns). What needs PostgreSQL itself is left to it, not guessed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from .kept_keys import KEPT_BYTES, ROW, KeptKeys, hashes_of
 from .plan import ColumnPlan, Plan, TablePlan
 from .source_reader import quote_identifier
 
-_DUPLICATE_MEND = (
+#: Why a row that is like another one does not fit.
+SAME = "the same as in another row, where PostgreSQL wants each once"
+DUPLICATE_MEND = (
     "Change or remove all but one of these rows in the application, or the rule that makes them the same in the mapping"
 )
-_CHECK_MEND = "Correct the value in the application, or change the constraint in the schema"
+CHECK_MEND = "Correct the value in the application, or change the constraint in the schema"
 _ORPHAN_MEND = "Mend or delete these rows in the application, or bring back the row that they refer to"
 #: A row's number is that of its part, and its place in the part in so many bits.
 _PART_BITS = 40
@@ -173,21 +175,20 @@ class RowExaminer:
         """Give memory and disk back."""
         self._keys.close()
 
-    def not_examined(self) -> Iterator[str]:
-        """Yield sentences about what PostgreSQL alone can decide; the load fails where such a constraint is broken."""
+    def waiting(self) -> Iterator[Constraint | Index]:
+        """Yield what only PostgreSQL itself can judge (``constraint_judge.py``), by name."""
         catalog = self._plan.catalog
         carried = {table.target for table in self._plan.tables}
-        uniques = [each for each in catalog.indexes if each.unique and each.table in carried]
-        constraints = [each for each in catalog.constraints if each.table in carried]
         examined = {(each.table, frozenset(each.columns)) for each in self._uniques}
         checked = [constraint for constraint, _ in self._checks]
-        names = [
-            *(each.name for each in uniques if (each.table, frozenset(_plain_columns(each, catalog))) not in examined),
-            *(each.name for each in constraints if each.kind in ("check", "exclusion") and each not in checked),
-            *(each.name for each in constraints if each.kind == "foreign key" and not self._is_examined(each)),
+        left: list[Constraint | Index] = [
+            each
+            for each in catalog.indexes
+            if each.unique and (each.table, frozenset(_plain_columns(each, catalog))) not in examined
         ]
-        if named := sorted(names):
-            yield f"Constraints that only the load will check: {', '.join(named)}"
+        left += [each for each in catalog.constraints if each.kind in ("check", "exclusion") and each not in checked]
+        left += [each for each in catalog.constraints if each.kind == "foreign key" and not self._is_examined(each)]
+        yield from sorted((each for each in left if each.table in carried), key=lambda each: (each.table, each.name))
 
     def _keep(self, table: str, columns: Sequence[str]) -> None:
         self._groups[table][table, *columns] = columns
@@ -242,7 +243,7 @@ class RowExaminer:
                 rows = [row for part in parts for row in part.numbers][:SHOWN_KEYS]
                 found = _Found(sum(part.count for part in parts), pa.table({ROW: pa.array(rows, pa.int64())}))
                 reason = f"against {constraint.text}"
-                finding = self._finding(constraint.table, check.columns, found, reason, _CHECK_MEND)
+                finding = self._finding(constraint.table, check.columns, found, reason, CHECK_MEND)
                 yield replace(finding, shown=parts[0].shown)
 
     def _duplicates(self, unique: _Unique) -> Finding | None:
@@ -250,8 +251,7 @@ class RowExaminer:
             _repeated(self._kept(unique.group, partition, unique.nulls_are_equal), unique.columns)
             for partition in self._partitions
         )
-        reason = "the same as in another row, where PostgreSQL wants each once"
-        return self._finding(unique.table, unique.columns, found, reason, _DUPLICATE_MEND) if found else None
+        return self._finding(unique.table, unique.columns, found, SAME, DUPLICATE_MEND) if found else None
 
     def _orphans(self, reference: Constraint) -> Finding | None:
         parent = str(reference.referenced_table)

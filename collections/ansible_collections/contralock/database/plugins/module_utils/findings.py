@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from .catalog import Constraint, Index
 from .cells import Cells
 from .columnar_reader import RowRange, read_columns, split_rows
 from .errors import MigrationError
@@ -54,7 +55,8 @@ class Examination:
         rows: Target table to the number of rows read.
         columns: What became of the cells of each column; in the plan's order.
         largest_rows: Target table to the bytes of its largest row as texts, where that is 1 MB or more.
-        notes: Sentences for the report: the plan's, and which constraints only the load will check.
+        notes: Sentences for the report.
+        waiting: What only PostgreSQL itself can judge: give it to ``judge_constraints``.
         duration_seconds: How long it took.
     """
 
@@ -64,6 +66,7 @@ class Examination:
     columns: tuple[ColumnCount, ...] = ()
     largest_rows: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    waiting: tuple[Constraint | Index, ...] = ()
     duration_seconds: float = 0.0
 
     @property
@@ -122,7 +125,8 @@ class SourceExaminer:
             rows={table.table.target: table.rows for table in tables},
             columns=tuple(count for table in tables for count in table.columns),
             largest_rows={each.table.target: each.largest_row_bytes for each in tables if each.largest_row_bytes},
-            notes=(*self._plan.notes, *self._across.not_examined()),
+            notes=self._plan.notes,
+            waiting=tuple(self._across.waiting()),
             duration_seconds=time.monotonic() - self._begun,
         )
 

@@ -92,6 +92,12 @@ rules:
   returned: success
   type: list
   elements: dict
+unjudged:
+  description:
+    - What of the target only the load itself will tell, each with C(object) and C(why). Ready means all but that.
+  returned: success
+  type: list
+  elements: dict
 notes:
   description: What else the report should say.
   returned: success
@@ -158,7 +164,7 @@ ARGUMENTS: Mapping[str, Any] = {
 }
 
 #: What the journal of a run keeps; the rest is in the run's directory.
-KEPT = ("verdict", "rows", "tables", "bytes", "longest_pause_ms", "rules", "notes", "estimate", "seconds")
+KEPT = ("verdict", "rows", "tables", "bytes", "longest_pause_ms", "rules", "unjudged", "notes", "estimate", "seconds")
 
 
 def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:

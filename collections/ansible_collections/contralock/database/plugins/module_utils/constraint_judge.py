@@ -1,0 +1,206 @@
+"""Lets PostgreSQL judge what cannot be judged here: expressions in CHECKs and unique indexes, partial ones, exclusions.
+
+Only tables that have such a constraint are read again, and of them only the columns that it looks at; a temporary table
+on the target's server holds them meanwhile (``constraint_trial.py``). What even that cannot say is named, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from .catalog import Constraint, Index
+from .cells import Cells
+from .columnar_reader import read_columns
+from .connection import Connection
+from .constraint_trial import Broken, Question, Trial, UnaskableError, trial_of
+from .finding_cells import Finding, joined_key, key_text
+from .finding_rows import CHECK_MEND, DUPLICATE_MEND, SAME
+from .load_faults import server_fault
+from .plan import Plan, TablePlan
+from .source_file import Progress
+
+_UNNAMED = "a row that PostgreSQL does not name"
+_COMPUTED_MEND = "Correct the value in the application, or change the expression in the schema"
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """Something that the load alone will tell: what it is (``constraint public.t.c``), and why, as a phrase."""
+
+    object: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.object}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What PostgreSQL says: what does not fit, and what cannot be told."""
+
+    findings: tuple[Finding, ...] = ()
+    unjudged: tuple[Unjudged, ...] = ()
+
+
+def judge_constraints(
+    connection: Connection,
+    source: Path,
+    plan: Plan,
+    waiting: Sequence[Constraint | Index],
+    progress: Progress | None = None,
+) -> Judged:
+    """Hold the rows against constraints and unique indexes, in PostgreSQL.
+
+    Args:
+        connection: To a server that has the types and functions of the target, as a role that may make temporary
+            tables; not in a transaction. Nothing stays, and nothing of the target is locked.
+        source: The SQLite file, which nobody writes.
+        plan: What goes where.
+        waiting: From an ``Examination``.
+        progress: Called with the target's table, its rows so far, and all of them.
+
+    Raises:
+        MigrationError: The source cannot be read.
+    """
+    findings: list[Finding] = []
+    unjudged = list(_of_the_load(plan))
+    for table in plan.tables:
+        own = [each for each in waiting if each.table == table.target]
+        judge = _TableJudge(connection, source, plan, table, progress or (lambda *_: None))
+        if own:
+            findings += judge.findings(own)
+            unjudged += judge.unjudged
+    return Judged(tuple(findings), tuple(unjudged))
+
+
+def _of_the_load(plan: Plan) -> Iterator[Unjudged]:
+    """Yield what acts on the load itself."""
+    carried = {table.target for table in plan.tables}
+    for each in plan.catalog.others:
+        # A trigger's name follows its table's. One that is switched off (D) does nothing.
+        acts = each.kind == "trigger" and not each.text.endswith(" enabled D")
+        if acts and any(each.name.startswith(f"{table}.") for table in carried):
+            yield Unjudged(each.object, "it acts on each row that is loaded")
+    for table in plan.catalog.tables:
+        if table.name in carried and "forced row security" in table.details:
+            yield Unjudged(table.object, "its row security binds its owner too")
+
+
+class _TableJudge:
+    """Judges one table."""
+
+    def __init__(self, connection: Connection, source: Path, plan: Plan, table: TablePlan, progress: Progress) -> None:
+        self.unjudged: list[Unjudged] = []
+        self._connection = connection
+        self._source = source
+        self._plan = plan
+        self._table = table
+        self._progress = progress
+
+    def findings(self, waiting: Sequence[Constraint | Index]) -> list[Finding]:
+        """Return what does not fit; ``unjudged`` says then what could not be told."""
+        found: list[tuple[Question, Broken]] = []
+        try:
+            with trial_of(self._connection, self._table, self._plan.catalog) as trial:
+                questions = list(self._questions(trial, waiting))
+                if not questions:
+                    return []
+                with closing(self._batches(trial, questions)) as batches:
+                    trial.fill(questions, batches)
+                for question in questions:
+                    if broken := self._asked(trial, question):
+                        found.append((question, broken))
+        except psycopg.Error as error:
+            known = {each.object for each in self.unjudged}
+            self.unjudged += [_not_asked(each, error) for each in waiting if each.object not in known]
+            return []
+        return [self._finding(question, broken) for question, broken in found]
+
+    def _asked(self, trial: Trial, question: Question) -> Broken | None:
+        try:
+            return trial.broken(question)
+        except psycopg.Error as error:
+            self.unjudged.append(_not_asked(question.asked, error))
+            return None
+
+    def _questions(self, trial: Trial, waiting: Sequence[Constraint | Index]) -> Iterator[Question]:
+        for each in waiting:
+            try:
+                yield trial.question(each)
+            except UnaskableError as error:
+                self.unjudged.append(Unjudged(each.object, str(error)))
+
+    def _batches(self, trial: Trial, questions: Sequence[Question]) -> Generator[list[Cells], None, None]:
+        total, done = self._table.source.rows or 0, 0
+        columns = [column.source for column in trial.planned(questions)]
+        with closing(read_columns(self._source, self._table.source.name, columns)) as batches:
+            for batch in batches:
+                done += batch[0].length
+                self._progress(f"{self._table.target} (in PostgreSQL)", done, max(total, done))
+                yield batch
+
+    def _finding(self, question: Question, broken: Broken) -> Finding:
+        names = {column.target.name for column in self._table.columns}
+        columns = [self._table.column(name) for name in question.columns if name in names]
+        shown = self._shown(broken.rows, [column.source for column in columns])
+        reason, mend = _reason(question, broken)
+        return Finding(
+            table=self._table.source.name,
+            column=", ".join(column.source for column in columns),
+            target=f"{self._table.target}.{', '.join(question.columns)}",
+            reason=reason,
+            mend=mend,
+            count=broken.count,
+            keys=tuple(key for key, _ in shown) or (_UNNAMED,),
+            shown=shown[0][1] if shown else None,
+        )
+
+    def _shown(self, rows: Sequence[int], columns: Sequence[str]) -> list[tuple[str, str]]:
+        """Return key and values of rows as the source has them."""
+        key = self._table.source_key
+        wanted = list(dict.fromkeys([*key, *columns]))
+        secret = {column.source: column.sensitive for column in self._table.columns}
+        found: list[tuple[str, str]] = []
+        first = 0
+        if not rows or not wanted:
+            return found
+        with closing(read_columns(self._source, self._table.source.name, wanted)) as batches:
+            for batch in batches:
+                for row in (number for number in rows if first <= number < first + batch[0].length):
+                    texts = {
+                        name: key_text(cells, row - first, secret[name])
+                        for name, cells in zip(wanted, batch, strict=True)
+                    }
+                    own = joined_key([texts[name] for name in key]) or f"row {row + 1}"
+                    found.append((own, joined_key([texts[name] for name in columns])))
+                first += batch[0].length
+                if first > max(rows):
+                    break
+        return found
+
+
+def _not_asked(each: Constraint | Index, error: psycopg.Error) -> Unjudged:
+    return Unjudged(each.object, f"PostgreSQL could not be asked ({server_fault(error)})")
+
+
+def _reason(question: Question, broken: Broken) -> tuple[str, str]:
+    """Return why rows do not fit, and the mend."""
+    index = isinstance(question.asked, Index)
+    against = f"against {question.asked.text}"
+    if broken.error is not None and not broken.rows:
+        return f"{against}: {server_fault(broken.error)}", DUPLICATE_MEND if _is_repeated(broken.error) else CHECK_MEND
+    if broken.error is not None:
+        return f"{against}, which PostgreSQL cannot compute: {server_fault(broken.error)}", _COMPUTED_MEND
+    if not index:
+        return against, CHECK_MEND
+    condition = f" among the rows with {question.condition}" if question.condition else ""
+    return f"{SAME} ({', '.join(question.keys)}){condition}", DUPLICATE_MEND
+
+
+def _is_repeated(error: psycopg.Error) -> bool:
+    return isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation)

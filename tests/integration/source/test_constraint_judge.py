@@ -1,0 +1,173 @@
+"""What an assessment cannot judge itself PostgreSQL judges, on rows that it has for a moment only."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_file
+from ansible_collections.contralock.database.plugins.module_utils.assessment_report import (
+    Assessment,
+    Verdict,
+    as_document,
+    as_lines,
+)
+from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
+from ansible_collections.contralock.database.plugins.module_utils.finding_cells import Finding
+from ansible_collections.contralock.database.plugins.module_utils.source_file import Progress
+
+from tests.integration.source.conftest import mapping
+from tests.throwaway_cluster import Database
+
+SCHEMA = """
+CREATE FUNCTION alone(t text) RETURNS boolean IMMUTABLE LANGUAGE sql RETURN t <> 'two';
+CREATE TABLE people (
+    id int PRIMARY KEY, email text CONSTRAINT short CHECK (length(email) < 20), pin text,
+    age int, tags text[] CONSTRAINT tagged UNIQUE, kind text DEFAULT 'person', born date,
+    CONSTRAINT pinned CHECK (char_length(pin) = 4), CONSTRAINT known CHECK (alone(email)),
+    CONSTRAINT ratio CHECK (10 / age >= 0), CONSTRAINT kinds CHECK (length(kind) > 3),
+    CONSTRAINT days EXCLUDE USING btree (born WITH =));
+CREATE UNIQUE INDEX folded ON people (lower(email));
+CREATE UNIQUE INDEX of_grown_ups ON people (pin) WHERE age >= 18;
+CREATE TABLE "odd ""1"" one" (id int PRIMARY KEY, "wert" text);
+CREATE UNIQUE INDEX "o'dd" ON "odd ""1"" one" (upper("wert")) INCLUDE (id);
+"""
+#: One of each that fits: folding meets no other, the pins of those under 18 do.
+ROWS = """
+CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT, pin TEXT, age INTEGER, tags TEXT, born TEXT);
+INSERT INTO people VALUES (1, 'a@x', '1111', 20, '["a"]', '2001-01-01'), (2, 'b@x', '1111', 17, '["b"]', '2001-01-02'),
+    (3, NULL, NULL, NULL, NULL, NULL), (4, NULL, NULL, NULL, NULL, NULL);
+CREATE TABLE "odd ""1"" one" (id INTEGER PRIMARY KEY, wert TEXT); INSERT INTO "odd ""1"" one" VALUES (1, 'ä'), (2, 'b');
+"""
+
+
+@pytest.fixture
+def target(database: Database) -> str:
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute(SCHEMA.encode())
+    return database.conninfo
+
+
+def assess(
+    tmp_path: Path, target: str, script: str, progress: Progress = lambda *_: None, **document: Any
+) -> Assessment:
+    path = tmp_path / "source.sqlite"
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(ROWS + script)
+    tables = {"people": {"columns": {"kind": {"when_absent": "target_default"}, "pin": {"sensitive": True}}}}
+    given = mapping(**{"tables": tables, **document})
+    return assess_file(path, target, given, Options(tmp_path), progress)
+
+
+def one(found: Assessment) -> Finding:
+    (finding,) = found.findings
+    assert found.verdict is Verdict.NOT_READY
+    assert found.unjudged == ()
+    return finding
+
+
+def test_what_fits_is_ready_and_nothing_of_the_target_is_touched_or_waited_for(tmp_path: Path, target: str) -> None:
+    with psycopg.connect(target) as connection:
+        before = snapshot(connection)
+        locked: list[str] = []
+
+        def lock(what: str, *_: int) -> None:
+            if what.endswith("(in PostgreSQL)"):
+                connection.execute("SET lock_timeout = '2s'")
+                connection.execute('LOCK TABLE people, "odd ""1"" one" IN ACCESS EXCLUSIVE MODE')
+                locked.append(what)
+
+        found = assess(tmp_path, target, "", lock)
+        assert locked == ['odd "1" one (in PostgreSQL)', "people (in PostgreSQL)"]
+        assert snapshot(connection) == before
+        assert connection.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'").fetchone() == (0,)
+    assert (found.verdict, found.findings, found.unjudged) == (Verdict.READY, (), ())
+
+
+@pytest.mark.parametrize(
+    ("script", "columns", "keys", "reason"),
+    [
+        # SQLite's lower() leaves Ä as it is.
+        ("INSERT INTO people (id, email) VALUES (5, 'Ärger'), (6, 'ärger')", "email", "5 6", "(lower(email)"),
+        ("INSERT INTO people (id, email) VALUES (5, 'much too long for this')", "email", "5", "(length(email) < 20)"),
+        ("UPDATE people SET age = 18 WHERE id = 2", "age, pin", "1 2", "(pin) among the rows with (age >= 18)"),
+        ("INSERT INTO people (id, email) VALUES (5, 'two')", "email", "5", "against CHECK (public.alone(email))"),
+        ("INSERT INTO people (id, tags) VALUES (5, '[\"a\"]')", "tags", "1 5", "wants each once (tags)"),
+        ("UPDATE people SET born = '2001-01-01'", "born", "", "exclusion constraint"),
+        ("INSERT INTO people (id, age) VALUES (5, 0), (6, 0)", "age", "5", "cannot compute: Database error 22012"),
+        ('UPDATE "odd ""1"" one" SET wert = \'B\' WHERE id = 1', "id, wert", "1 2", "wants each once (upper(wert))"),
+    ],
+)
+def test_what_would_be_refused_is_named_with_its_key(  # noqa: PLR0917 (a case has that many sides)
+    tmp_path: Path, target: str, script: str, columns: str, keys: str, reason: str
+) -> None:
+    finding = one(assess(tmp_path, target, script))
+    assert (finding.column, finding.keys) == (columns, tuple(keys.split()) or ("a row that PostgreSQL does not name",))
+    assert finding.count == max(1, len(keys.split()))
+    assert reason in finding.reason
+    assert finding.mend
+
+
+def test_a_default_that_breaks_a_check_and_a_secret(tmp_path: Path, target: str) -> None:
+    """The column is not in the source; the pin's length is told, and no more."""
+    with psycopg.connect(target) as connection:
+        connection.execute("ALTER TABLE people ALTER kind SET DEFAULT 'me'")
+    assert one(assess(tmp_path, target, "")).target == "people.kind"
+    with psycopg.connect(target) as connection:
+        connection.execute("ALTER TABLE people ALTER kind SET DEFAULT 'mine'")
+    found = assess(tmp_path, target, "UPDATE people SET pin = '98765' WHERE id = 2")
+    assert (one(found).shown, one(found).keys) == ("length 5", ("2",))
+    assert "98765" not in str(as_document(found))
+
+
+def test_a_cell_that_does_not_fit_is_found_once(tmp_path: Path, target: str) -> None:
+    """Its row is no row of PostgreSQL's: a check that wants a value would be broken by the missing one."""
+    with psycopg.connect(target) as connection:
+        connection.execute("ALTER TABLE people ADD CHECK (num_nulls(age) = 0 OR id IN (3, 4))")
+    found = assess(tmp_path, target, "UPDATE people SET age = 'old' WHERE id = 2")
+    assert [each.shown for each in found.findings] == ["'old'"]
+
+
+def test_what_only_the_load_can_tell_is_said_beside_ready(tmp_path: Path, target: str) -> None:
+    with psycopg.connect(target) as connection:
+        connection.execute(
+            "CREATE FUNCTION few() RETURNS boolean STABLE LANGUAGE sql RETURN (SELECT count(*) < 3 FROM people);"
+            "ALTER TABLE people ADD CONSTRAINT not_many CHECK (few());"
+            "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            "CREATE TRIGGER acts BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION act();"
+            "CREATE SEQUENCE counted; CREATE FUNCTION counts(t text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql"
+            " AS 'BEGIN RETURN nextval(''counted'') > 0; END';"
+            "ALTER TABLE people ADD CONSTRAINT sly CHECK (counts(pin));"
+            "ALTER TABLE people ADD number serial, ADD CONSTRAINT low CHECK (number % 2 < 9)"
+        )
+    absent = {"when_absent": "target_default"}
+    columns = {"kind": absent, "number": absent, "pin": {"sensitive": True}}
+    found = assess(tmp_path, target, "", tables={"people": {"columns": columns}})
+    assert found.verdict is Verdict.READY
+    assert {each.object for each in found.unjudged} == {
+        "constraint public.people.not_many",
+        "constraint public.people.low",
+        "constraint public.people.sly",
+        "trigger public.people.acts",
+    }
+    assert list(as_lines(found))[-1].startswith("ready, but for 4 things that only the load will tell")
+    assert [each["object"] for each in as_document(found)["unjudged"]] == [each.object for each in found.unjudged]
+    with psycopg.connect(target) as connection:
+        for sequence in ("people_number_seq", "counted"):
+            assert connection.execute(f"SELECT is_called FROM {sequence}".encode()).fetchone() == (False,)
+
+
+def test_a_role_that_may_make_no_temporary_table_is_told_so(tmp_path: Path, target: str, database: Database) -> None:
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
+        owner = psycopg.conninfo.conninfo_to_dict(target)["user"]
+        name = connection.info.dbname
+        connection.execute(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC, "{owner}"'.encode())
+    found = assess(tmp_path, target, "")
+    assert found.verdict is Verdict.READY
+    assert len(found.unjudged) == 10
+    assert all("permission denied to create temporary tables" in each.why for each in found.unjudged)
