@@ -14,6 +14,7 @@ from ansible_collections.contralock.database.plugins.module_utils.connection imp
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.plan import make_plan
 from ansible_collections.contralock.database.plugins.module_utils.sequence_values import (
+    exhausted_sequences,
     prove_sequences,
     set_sequences,
 )
@@ -134,21 +135,84 @@ def test_whatever_loads(loaded: Loaded, engine: str) -> None:
     assert list(report.sequences.values()) == [expected - 1]
 
 
-@pytest.mark.parametrize("largest", [2**31 - 1, 2**31 - 2])
-def test_a_sequence_without_a_next_number_is_refused(loaded: Loaded, largest: int) -> None:
-    order = loaded.order(
-        PLAIN + f"INSERT INTO t VALUES ({largest}, 'a')", "CREATE TABLE t (id serial PRIMARY KEY, n text)"
-    )
-    if largest == 2**31 - 2:
-        assert transfer(order).sequences == {"public.t_id_seq": largest}
-        return
-    with pytest.raises(
-        MigrationError, match=r"public.t_id_seq has no value left: t.id goes up to 2147483647"
-    ) as refusal:
+def row(number: int) -> str:
+    return PLAIN + f"INSERT INTO t VALUES (1, 'a'), ({number}, 'b')"
+
+
+def remembered(number: int) -> str:
+    return AUTO + ROWS + f"; UPDATE sqlite_sequence SET seq = {number}"
+
+
+SERIAL = "CREATE TABLE t (id serial PRIMARY KEY, n text)"
+#: What a source holds, what the target is, and the place and the mend of the refusal; none where a number is left.
+LAST_NUMBERS = {
+    "one left": (row(2**31 - 2), SERIAL, None),
+    "serial": (row(2**31 - 1), SERIAL, ("2147483647", "Make the column bigint")),
+    "smallint": (
+        row(2**15 - 1),
+        IDENTITY.format("").replace("bigint", "smallint"),
+        ("32767", "Make the column bigint"),
+    ),
+    "bigint, one left": (row(2**63 - 2), IDENTITY.format(""), None),
+    "bigint": (row(2**63 - 1), IDENTITY.format(""), ("9223372036854775807", "Give that row of t another number")),
+    "bigint, remembered": (
+        remembered(2**63 - 1),
+        IDENTITY.format(""),
+        ("sqlite_sequence", "Correct what SQLite remembers of t (UPDATE sqlite_sequence SET seq = (SELECT max(id)"),
+    ),
+    "integer, remembered": (
+        remembered(2**31 - 1),
+        IDENTITY.format("").replace("bigint", "integer"),
+        ("sqlite_sequence", "Make the column bigint"),
+    ),
+    "a shorter sequence": (
+        row(100),
+        IDENTITY.format(" (MAXVALUE 100)"),
+        ("100", "(ALTER SEQUENCE public.t_id_seq AS bigint NO MAXVALUE)"),
+    ),
+    "downwards": (
+        row(-(2**31)),
+        IDENTITY.format(" (INCREMENT -1)").replace("bigint", "integer"),
+        ("-2147483648", "Make the column bigint"),
+    ),
+    "begins anew": (row(100), IDENTITY.format(" (MINVALUE 50 START 50 MAXVALUE 100 CYCLE)"), None),
+}
+
+
+@pytest.mark.parametrize("case", LAST_NUMBERS)
+def test_a_last_number_is_found_before_anything_is_loaded(loaded: Loaded, case: str) -> None:
+    sqlite, postgresql, expected = LAST_NUMBERS[case]
+    order = loaded.order(sqlite, postgresql)
+    with (
+        connect(loaded.database.conninfo, "test") as connection,
+        contextlib.closing(open_source(order.source)) as source,
+    ):
+        found = exhausted_sequences(connection, order.plan, source)
+    assert [(each.table, each.column, each.keys) for each in found] == ([("t", "id", expected[:1])] if expected else [])
+    if expected:
+        with pytest.raises(MigrationError, match=f"t.id at {expected[0]}: the sequence public.t_id_seq") as refusal:
+            transfer(order)
+        assert expected[1] in refusal.value.mend
+        assert not order.record.exists()
+
+
+def test_a_text_beside_the_last_number_does_not_hide_it(loaded: Loaded) -> None:
+    source = "CREATE TABLE t (id INTEGER, n TEXT); INSERT INTO t VALUES (2147483647, 'a'), ('x', 'b')"
+    order = loaded.order(source, "CREATE TABLE t (id serial, n text)")
+    with pytest.raises(MigrationError, match=r"t\.id at 2147483647: the sequence"):
         transfer(order)
-    assert "bigint" in refusal.value.mend
-    with connect(loaded.database.conninfo, "test") as connection:
-        assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def test_a_last_number_that_came_meanwhile_is_found_after_the_load(loaded: Loaded) -> None:
+    order = loaded.order(row(2**31 - 2), SERIAL)
+    assert transfer(order).sequences == {"public.t_id_seq": 2**31 - 2}
+    with (
+        connect(loaded.database.conninfo, "test") as connection,
+        contextlib.closing(open_source(order.source)) as source,
+    ):
+        connection.execute("INSERT INTO t VALUES (2147483647, 'c')")
+        with pytest.raises(MigrationError, match=r"public.t_id_seq has no value left: t.id goes up to 2147483647"):
+            set_sequences(connection, order.plan, source)
 
 
 def test_a_number_that_stands_there_already_is_noticed(loaded: Loaded) -> None:

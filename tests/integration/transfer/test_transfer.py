@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils import pgloader, pgloader_engine, session_crew
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
-from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, remove_left_over, transfer
@@ -109,10 +109,11 @@ def test_rows_of_others_are_refused_and_our_own_replaced(order: Transfer, owner:
     assert counts(order, owner)["users"] == report.tables["users"].rows
 
 
+@both_engines
 def test_rows_are_discarded_for_a_source_that_fits_and_no_other(order: Transfer, owner: Connection) -> None:
     owner.execute(USER)
     plant(order, "UPDATE wallets SET balance = 'much' WHERE rowid = 1")
-    message, _ = refused(replace(order, engine="pgloader", discard_rows=True))
+    message, _ = refused(replace(order, discard_rows=True))
     assert "wallets.balance at" in message
     assert counts(order, owner)["users"] == 1
 
@@ -125,6 +126,35 @@ def test_a_second_load_of_the_same_run_begins_anew(order: Transfer, owner: Conne
     assert report.restored_before
     assert sum(report.restored_before.rows.values()) == ROWS
     assert sum(counts(order, owner).values()) == ROWS
+
+
+@both_engines
+@pytest.mark.usefixtures("quick_pgloader")
+def test_an_earlier_load_stays_until_the_next_one_is_judged(order: Transfer, owner: Connection) -> None:
+    transfer(replace(order, engine="arrow"))
+    before = order.record.read_bytes()
+    plant(order, "UPDATE wallets SET balance = 'much' WHERE rowid = 1")
+    assert "wallets.balance at" in refused(order)[0]
+    assert sum(counts(order, owner).values()) == ROWS
+    assert order.record.read_bytes() == before
+    plant(order, "UPDATE wallets SET balance = 5 WHERE rowid = 1")
+    said: list[str] = []
+
+    def interrupt(news: Mapping[str, Any]) -> None:
+        said.append(news["line"])
+        if news["line"].startswith("load: counting"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        transfer(order, interrupt)
+    assert f"load: taking out {ROWS} rows that the target holds" in said
+    gone = f"{ROWS} rows that stood there before are gone: what belongs there has to be loaded again"
+    assert notes_of(interrupted.value) == ["The target is empty and whole again", gone]
+    assert_empty_and_whole(order, owner)
+    # What was lost then is not lost again.
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        transfer(order, interrupt)
+    assert notes_of(interrupted.value) == ["The target is empty and whole again"]
 
 
 @both_engines

@@ -56,9 +56,12 @@ def _assert_ready(_connection: Connection, _order: Transfer) -> None:
     """Refuse nothing: this engine spells every name."""
 
 
-def _prepare(order: Transfer, say: Progress) -> Loader:
-    """Examine first where the server would not: it never looks at rows for a constraint that is not valid."""
-    if any(not each.validated for each in order.plan.catalog.constraints):
+def _prepare(order: Transfer, say: Progress, holds_rows: bool) -> Loader:
+    """Examine first where rows would go that are there, which a load that fails could not bring back.
+
+    And where the server would not examine: it never looks at rows for a constraint that is not valid.
+    """
+    if holds_rows or any(not each.validated for each in order.plan.catalog.constraints):
         _examine(order, say)
     return partial(_load, order)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
 from .driver_errors import driver_errors_told
-from .errors import MigrationError
+from .errors import MigrationError, in_words, notes_of
 from .run_step import Interrupted, Progress, StepRun, no_progress, within_run
 
 #: Ansible must not log the connection string: a password does not belong into it, and if one is there it stays there.
@@ -41,6 +42,7 @@ def run_module(
     import_error: str | None = None,
     *,
     is_step: bool = True,
+    spoken: Mapping[str, str] | None = None,
     **options: object,
 ) -> None:
     """Run a verb as an Ansible module.
@@ -55,6 +57,7 @@ def run_module(
         verb: Takes the module (and ``progress``), returns the facts of ``exit_json``.
         import_error: The traceback of a failed import of the library's dependencies, if it failed.
         is_step: False for a module whose ``run`` means something else than the run that it is a step of.
+        spoken: The library's words for options that a mend names, to what the operator sets: a role's variable.
         options: More of ``AnsibleModule``'s own options (``supports_check_mode``, ``required_if``, ...).
     """
     specification = dict(arguments)
@@ -64,13 +67,31 @@ def run_module(
     if import_error is not None:
         mend = "let ansible_python_interpreter name the toolkit's virtual environment"
         module.fail_json(msg=f"{missing_required_lib('psycopg')}, or {mend}", exception=import_error)
+    verb = _speaking(verb, spoken or {})
     try:
         facts = _carry_out(module, verb) if is_step else _call(module, verb, no_progress)
     except MigrationError as error:
         module.fail_json(msg=str(error), details=error.details)
-    except Interrupted:
-        module.fail_json(msg="interrupted: the process was asked to end.")
+    except Interrupted as interruption:
+        notes = "".join(f" {note}." for note in notes_of(interruption))
+        module.fail_json(msg=f"interrupted: the process was asked to end.{notes}")
     module.exit_json(**facts)
+
+
+def _speaking(verb: Verb, spoken: Mapping[str, str]) -> Verb:
+    """Return the verb with its refusals in the operator's words, which the journal keeps too."""
+    if not spoken:
+        return verb
+
+    @functools.wraps(verb)
+    def said(*given: Any) -> Facts:  # noqa: ANN401 (a verb takes the module, or the module and a progress)
+        try:
+            return verb(*given)
+        except MigrationError as error:
+            error.mend = in_words(error.mend, spoken)
+            raise
+
+    return said
 
 
 def _carry_out(module: AnsibleModule, verb: Verb) -> Facts:

@@ -6,13 +6,17 @@ scripts' ``main`` for a shell) turns them into ``fail_json`` or an exit code.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 
 class MigrationError(Exception):
     """Something is wrong that the operator can mend.
 
     Args:
         fact: What is wrong, with the object's name and the values seen, as one sentence without a full stop.
-        mend: The next step, as an imperative sentence without a full stop; empty when there is none.
+        mend: The next step, as an imperative sentence without a full stop; empty when there is none. Options stand in
+            it by the library's name, which the edge turns into what the reader can type (``in_words``).
         details: Further facts for a machine (JSON types only, never a secret).
     """
 
@@ -23,7 +27,19 @@ class MigrationError(Exception):
         self.details = details or {}
 
     def __str__(self) -> str:
-        return " ".join(_sentence(part) for part in (self.fact, self.mend) if part)
+        return " ".join(_sentence(part) for part in (self.fact, *notes_of(self), self.mend) if part)
+
+
+def in_words(text: str, spoken: Mapping[str, str]) -> str:
+    """Return a text with the library's names of options as the reader knows them: an option, or a variable."""
+    for name, words in spoken.items():
+        text = re.sub(rf"\b{re.escape(name)}\b", words, text)
+    return text
+
+
+def notes_of(error: BaseException) -> list[str]:
+    """Return what was added to an exception on its way (``add_note``), such as what is left of a load."""
+    return list(getattr(error, "__notes__", []))
 
 
 def _sentence(text: str) -> str:

@@ -39,7 +39,7 @@ def _assert_ready(connection: Connection, order: Transfer) -> None:
     assert_speakable(endpoint_of(connection), names)
 
 
-def _prepare(order: Transfer, say: Progress) -> Loader:
+def _prepare(order: Transfer, say: Progress, _holds_rows: bool) -> Loader:
     """Write the prepared copy, unless something of the source does not fit."""
     assert_room(order.scratch, int(order.source.stat().st_size * ROOM_FACTOR), f"the prepared copy of {order.source}")
     pace = Pace(order.source_rows)

@@ -103,6 +103,17 @@ def progress_line(said: Mapping[str, Any]) -> str:
     return " ".join(parts) + left
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """Return a number with what it counts, as ``1 row``, ``12,000 rows``, ``2 entries``.
+
+    Args:
+        number: How many there are.
+        one: The word for one of them.
+        more: The word for several; by default the same with an s.
+    """
+    return f"{number:,} {one if number == 1 else more or f'{one}s'}"
+
+
 def spoken_seconds(seconds: float) -> str:
     """Return a duration as a person reads it: ``0.4 s``, ``8 s``, ``2 min 5 s``, ``1 h 3 min``."""
     if seconds < 1:

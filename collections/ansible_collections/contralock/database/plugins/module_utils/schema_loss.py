@@ -79,7 +79,7 @@ def refuse(connection: Connection, schema: str, tables: Set[TableName], columns:
         listed = ", ".join(f"{name} ({count} {unit})" for name, (count, unit) in held.items())
         raise MigrationError(
             f"the way back would lose data: {listed}",
-            "Save it first, then say that it may go (allow_data_loss)",
+            "Save it first, then say that it may go with allow_data_loss",
             {"data_loss": {name: count for name, (count, _) in held.items()}},
         )
 

@@ -19,7 +19,8 @@ from psycopg.rows import class_row
 from .catalog import Catalog, Column
 from .connection import Connection, set_locally
 from .errors import MigrationError
-from .plan import Plan
+from .finding_cells import Finding
+from .plan import ColumnPlan, Plan, TablePlan
 from .source_file import explained, quote_identifier
 from .target_state import LOCK_WAIT_MILLISECONDS
 
@@ -46,6 +47,9 @@ SELECT format('%%I.%%I', sn.nspname, s.relname) AS name, p.seqstart AS start, p.
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = t.attribute AND NOT a.attisdropped
   JOIN pg_type y ON y.oid = a.atttypid AND y.typname IN ('int2', 'int4', 'int8')
  ORDER BY 1, 7, 8"""
+
+
+_BITS: Mapping[str, int] = {"int2": 16, "int4": 32, "int8": 64}
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,36 @@ class SequenceValue:
         return replace(self, value=last if used else None)
 
 
+def exhausted_sequences(connection: Connection, plan: Plan, source: sqlite3.Connection) -> tuple[Finding, ...]:
+    """Find the numbers of a source after which a sequence of the target has no next one; nothing need be loaded.
+
+    Args:
+        connection: To the target; nothing is changed there.
+        plan: What is going to be loaded.
+        source: From ``open_source``.
+
+    Raises:
+        MigrationError: The source cannot be read.
+    """
+    remembered = _remembered(source, plan)
+    found = []
+    for sequence in _sequences(connection, plan):
+        numbers: dict[int, tuple[TablePlan, ColumnPlan, bool]] = {}
+        for table, column in _carried(plan, sequence.columns):
+            largest = _outermost_of_source(source, sequence, table, column)
+            kept = remembered.get((table.target, column.target.name))
+            # Where a row has the number as well, the row is what has to change.
+            numbers |= {} if kept is None else {kept: (table, column, False)}
+            numbers |= {} if largest is None else {largest: (table, column, True)}
+        standing = sequence.standing_after(numbers)
+        if standing.is_exhausted and standing.value in numbers:
+            table, column, in_row = numbers[standing.value]
+            place = str(standing.value) if in_row else "sqlite_sequence"
+            reason = f"the sequence {standing.name} has no value left after it for the next row"
+            found.append(_finding(table, column, place, reason, _mend(standing, table, column, in_row)))
+    return tuple(found)
+
+
 def set_sequences(connection: Connection, plan: Plan, source: sqlite3.Connection) -> tuple[SequenceValue, ...]:
     """Set each sequence that fills a column of the plan's tables after the largest number there is or was.
 
@@ -97,7 +131,7 @@ def set_sequences(connection: Connection, plan: Plan, source: sqlite3.Connection
         The sequences as they stand now.
 
     Raises:
-        MigrationError: A sequence has no value left for the next row.
+        MigrationError: A sequence has no value left for the next row; ``exhausted_sequences`` says it beforehand.
     """
     remembered = _remembered(source, plan)
     found = []
@@ -109,7 +143,7 @@ def set_sequences(connection: Connection, plan: Plan, source: sqlite3.Connection
             table, column = standing.columns[0]
             raise MigrationError(
                 f"the sequence {standing.name} has no value left: {table}.{column} goes up to {standing.value}",
-                "Make the column bigint in the schema, and its sequence with it (ALTER SEQUENCE ... AS bigint)",
+                "Assess the source again: it has changed since",
             )
         _set(connection, standing)
         found.append(standing)
@@ -183,6 +217,59 @@ def _remembered(source: sqlite3.Connection, plan: Plan) -> Mapping[tuple[str, st
             if number is not None and table.source.key == (column.source,):
                 found[table.target, column.target.name] = number
     return found
+
+
+def _carried(plan: Plan, places: Iterable[tuple[str, str]]) -> Iterator[tuple[TablePlan, ColumnPlan]]:
+    wanted = set(places)
+    for table in plan.tables:
+        for column in table.columns:
+            if (table.target, column.target.name) in wanted:
+                yield table, column
+
+
+def _outermost_of_source(
+    source: sqlite3.Connection, sequence: SequenceValue, table: TablePlan, column: ColumnPlan
+) -> int | None:
+    """Return the source's largest number of a column, or the smallest; of an INTEGER PRIMARY KEY at once."""
+    name, found = quote_identifier(column.source), quote_identifier(table.source.name)
+    query = f"SELECT {'max' if sequence.increment > 0 else 'min'}({name}) FROM {found}"
+    with explained(f"table {table.source.name!r} of the source"):
+        ((number,),) = source.execute(query).fetchall()
+        if number is not None and not isinstance(number, int):
+            # SQLite has texts behind numbers; what is no whole number, the examination of the values tells.
+            ((number,),) = source.execute(f"{query} WHERE typeof({name}) = 'integer'").fetchall()
+    return None if number is None else int(number)
+
+
+def _finding(table: TablePlan, column: ColumnPlan, place: str, reason: str, mend: str) -> Finding:
+    target = f"{table.target}.{column.target.name}"
+    return Finding(table.source.name, column.source, target, reason, mend, count=1, keys=(place,))
+
+
+def _mend(sequence: SequenceValue, table: TablePlan, column: ColumnPlan, in_row: bool) -> str:
+    """Say what gives a sequence that is used up more room, or takes the number away that used it up."""
+    bits = _BITS[column.target.type_name]
+    least, most = -(1 << bits - 1), (1 << bits - 1) - 1
+    counts_up = sequence.increment > 0
+    if sequence.maximum < most if counts_up else sequence.minimum > least:
+        bound = "MAXVALUE" if counts_up else "MINVALUE"
+        return (
+            f"Let the sequence go as far as its column goes, in the schema"
+            f" (ALTER SEQUENCE {sequence.name} AS {column.target.type} NO {bound})"
+        )
+    if bits < 64:
+        return "Make the column bigint in the schema, and its sequence with it (ALTER SEQUENCE ... AS bigint)"
+    name = table.source.name
+    if in_row:
+        return (
+            f"Give that row of {name} another number in the source, and whatever refers to it: no number is larger"
+            " (SQLite has no next one either); or leave the sequence out of the schema when the application gives the"
+            " numbers"
+        )
+    return (
+        f"Correct what SQLite remembers of {name} (UPDATE sqlite_sequence SET seq = (SELECT max({column.source}) FROM"
+        f" {name}) WHERE name = '{name}'): SQLite itself refuses the next row by it"
+    )
 
 
 def _outermost(connection: Connection, schema: str, sequence: SequenceValue, table: str, column: str) -> int | None:

@@ -152,13 +152,24 @@ def record_file(connection: Connection, directory: Path) -> Path:
     return directory / f"target-{hashlib.sha256(named.encode()).hexdigest()[:16]}.json"
 
 
-def clear_earlier(target: str, file: Path, *, discard: bool = False) -> Restored | None:
+def standing_record(connection: Connection, file: Path) -> TargetRecord | None:
+    """Return the record of a load, unless it is about a database that was dropped since.
+
+    Raises:
+        MigrationError: See ``TargetRecord.read``.
+    """
+    record = TargetRecord.read(file)
+    return record if record and record.database == database_oid(connection) else None
+
+
+def clear_earlier(target: str, file: Path, *, discard: bool = False, unfinished: bool = False) -> Restored | None:
     """Take back what an earlier load has left, if its record is there; the record goes then.
 
     Args:
         target: libpq connection string of the owner.
         file: The record.
         discard: See ``restore_target``.
+        unfinished: Only a load that never ended; the rows of one that did stay, with their record.
 
     Returns:
         What it took; None when there was no record, or it was about a database that is gone.
@@ -166,12 +177,13 @@ def clear_earlier(target: str, file: Path, *, discard: bool = False) -> Restored
     Raises:
         MigrationError: See ``restore_target`` and ``TargetRecord.read``.
     """
-    record = TargetRecord.read(file)
-    if record is None:
+    if TargetRecord.read(file) is None:
         return None
     with connect(target, APPLICATION_NAME) as connection:
-        same = database_oid(connection) == record.database
-    restored = restore_target(target, record, discard=discard) if same else None
+        record = standing_record(connection, file)
+    if record and unfinished and record.state == LOADED:
+        return None
+    restored = restore_target(target, record, discard=discard) if record else None
     file.unlink()
     return restored
 
@@ -226,12 +238,12 @@ def assert_untouched(connection: Connection, record: TargetRecord) -> None:
     if changed:
         raise MigrationError(
             f"rows have changed in the target since they were loaded ({', '.join(changed)}): they would be lost",
-            "Look at these rows first; when they may go, say so with data_transfer_discard_rows=true",
+            "Look at these rows first; when they may go, say so with discard_rows",
         )
     if others:
         raise MigrationError(
             f"other roles are connected to the target ({', '.join(others)}): what they write now would be lost",
-            "Stop the application and end these sessions; when their rows may go, data_transfer_discard_rows=true",
+            "Stop the application and end these sessions; when their rows may go, say so with discard_rows",
         )
 
 

@@ -1,9 +1,9 @@
 """Loads everything that the plan names into the target, or leaves the target empty and whole.
 
 The order of things: nothing but the plan's tables may be concerned, and they are empty (or hold what this run loaded);
-an engine prepares what it can without touching the target; what stands there is recorded; the engine loads; rows are
-counted and the catalog compared, sequences are set and tried. Whatever fails after the record was written takes
-everything back.
+an engine prepares and judges what it can without touching the target; only then the rows go that an earlier load has
+left there; what stands there is recorded; the engine loads; rows are counted and the catalog compared, sequences are
+set and tried. Whatever fails after the record was written takes everything back.
 """
 
 from __future__ import annotations
@@ -26,20 +26,31 @@ from .arrow_engine import ARROW
 from .catalog import difference, snapshot
 from .connection import Connection, connect
 from .errors import MigrationError
+from .findings import raise_findings
 from .load_faults import load_failure, server_fault
 from .pgloader_engine import PGLOADER
+from .run_step import counted
 from .run_versions import versions_of
-from .sequence_values import prove_sequences, set_sequences
+from .sequence_values import exhausted_sequences, prove_sequences, set_sequences
 from .session_crew import SessionCrew, doing
 from .source_file import open_source
-from .target_restore import TargetRecord, clear_earlier, database_oid, restore_target
-from .target_state import assert_emptiable, empty_tables, row_counts, target_fingerprint
+from .target_restore import (
+    Restored,
+    TargetRecord,
+    assert_untouched,
+    clear_earlier,
+    database_oid,
+    restore_target,
+    standing_record,
+)
+from .target_state import assert_emptiable, empty_tables, lock_tables, row_counts, target_fingerprint
 from .transfer_order import (
     APPLICATION_NAME,
     DIRECTORY,
     TIME_LIMIT_SECONDS,
     WORKERS,
     Engine,
+    Loader,
     Outcome,
     Progress,
     TableReport,
@@ -56,6 +67,7 @@ __all__ = [
     "TableReport",
     "Transfer",
     "TransferReport",
+    "assert_numbers_left",
     "assert_possible",
     "assert_ready",
     "remove_left_over",
@@ -69,37 +81,30 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
     """Load everything.
 
     Args:
-        order: What to load. When its record says that an earlier attempt was loading, that one is taken back first.
+        order: What to load. When its record says that an earlier attempt was loading, that one is taken back first;
+            the rows of one that ended stay until this one is prepared and judged.
         progress: Told what is happening.
 
     Returns:
         What was loaded.
 
     Raises:
-        MigrationError: It was refused before anything was loaded, or it failed and the target is empty and whole again;
-            when even that could not be done, the message says so and how to do it later.
+        MigrationError: It was refused before anything was touched; or it failed and the target is empty and whole
+            again, and the message says whether rows that stood there before are gone. When even that could not be
+            done, it says so, and how to do it later.
     """
     version = assert_possible(order)
-    restored = clear_earlier(order.target, order.record, discard=order.discard_rows)
+    unfinished = clear_earlier(order.target, order.record, unfinished=True)
     say = progress or (lambda _: None)
     with _server_errors_told(), _private_directory(order.directory):
         with connect(order.target, APPLICATION_NAME) as connection:
-            assert_ready(connection, order)
-            database, versions = database_oid(connection), versions_of(connection)
-        load = ENGINES[order.engine].prepare(order, say)
-        with connect(order.target, APPLICATION_NAME) as connection:
-            # Preparing took its time; and what cannot be prepared shall cost nobody his rows.
-            assert_ready(connection, order)
-            if order.discard_rows:
-                empty_tables(connection, order.plan.schema, order.tables)
-        record = order.record_of(database)
-        record.write(order.record)
-        try:
-            outcome = load(record, say)
-            verified = _verify(order, record, outcome, say)
-        except BaseException as error:
-            _take_back(order, record, error)
-            raise
+            held = assert_ready(connection, order)
+            assert_numbers_left(connection, order)
+            versions = versions_of(connection)
+        load = ENGINES[order.engine].prepare(order, say, bool(held))
+        taken_out = _make_room(order, sum(held.values()), say)
+        with _loss_told(taken_out), _server_errors_told():
+            outcome, verified = _load(order, load, say)
     return TransferReport(
         tables=outcome.tables,
         rule_counts=outcome.rule_counts,
@@ -111,8 +116,70 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
         verify_seconds=round(verified.seconds, 3),
         sequences=verified.sequences,
         versions=versions,
-        restored_before=restored,
+        restored_before=taken_out or unfinished,
     )
+
+
+def _make_room(order: Transfer, expected: int, say: Progress) -> Restored | None:
+    """Take the rows out that stand in the target; return None when nothing was there."""
+    if expected:
+        say({"line": f"load: taking out {counted(expected, 'row')} that the target holds"})
+    try:
+        restored = clear_earlier(order.target, order.record, discard=order.discard_rows or order.given_up)
+        if not order.discard_rows:
+            return restored
+        with connect(order.target, APPLICATION_NAME) as connection, connection.transaction():
+            schema, tables = order.plan.schema, order.tables
+            lock_tables(connection, schema, tables)
+            rows = {table: number for table, number in row_counts(connection, schema, tables).items() if number}
+            if rows:
+                empty_tables(connection, schema, tables)
+        return Restored(0, rows, ()) if rows else restored
+    except MigrationError:
+        raise
+    except BaseException as error:
+        if expected:
+            error.add_note("It cannot be told whether the rows are still there that stood in the target: look at them")
+        raise
+
+
+def _load(order: Transfer, load: Loader, say: Progress) -> tuple[Outcome, _Verified]:
+    """Load what is prepared into the empty target, or leave that empty and whole."""
+    with connect(order.target, APPLICATION_NAME) as connection:
+        # Preparing took its time.
+        assert_ready(connection, order)
+        record = order.record_of(database_oid(connection))
+    record.write(order.record)
+    try:
+        with _server_errors_told():
+            outcome = load(record, say)
+            return outcome, _verify(order, record, outcome, say)
+    except BaseException as error:
+        _take_back(order, record, error)
+        raise
+
+
+@contextlib.contextmanager
+def _loss_told(taken_out: Restored | None) -> Iterator[None]:
+    """Say with what goes wrong in the block that it cost rows which were there before."""
+    rows = sum(taken_out.rows.values()) if taken_out else 0
+    try:
+        yield
+    except BaseException as error:
+        if rows:
+            gone = f"{counted(rows, 'row')} that stood there before {'is' if rows == 1 else 'are'} gone"
+            error.add_note(f"{gone}: what belongs there has to be loaded again")
+        raise
+
+
+def assert_numbers_left(connection: Connection, order: Transfer) -> None:
+    """Refuse numbers of the source after which a sequence of the target has none for the next row.
+
+    Raises:
+        MigrationError: Names each with its mend.
+    """
+    with contextlib.closing(open_source(order.source)) as source:
+        raise_findings(exhausted_sequences(connection, order.plan, source))
 
 
 def assert_possible(order: Transfer) -> str:
@@ -190,8 +257,11 @@ def _server_errors_told() -> Iterator[None]:
         ) from None
 
 
-def assert_ready(connection: Connection, order: Transfer) -> None:
+def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
     """Refuse a target that a load could not begin with.
+
+    Returns:
+        Table to the rows that are there and may go: an earlier load's own, or whosever they are with discard_rows.
 
     Raises:
         MigrationError: Its schema is not what the plan was made from, it holds rows of others, other tables refer to
@@ -206,14 +276,19 @@ def assert_ready(connection: Connection, order: Transfer) -> None:
         )
     assert_emptiable(connection, plan.schema, order.tables)
     filled = {table: rows for table, rows in row_counts(connection, plan.schema, order.tables).items() if rows}
-    if filled and not order.discard_rows:
-        shown = ", ".join(f"{table} {rows:,}" for table, rows in list(filled.items())[:5])
-        more = f" and {len(filled) - 5} tables more" if len(filled) > 5 else ""
+    record = standing_record(connection, order.record)
+    foreign = [table for table in filled if record is None or table not in record.tables]
+    if foreign and not order.discard_rows:
+        shown = ", ".join(f"{table} {filled[table]:,}" for table in foreign[:5])
+        more = f" and {counted(len(foreign) - 5, 'table')} more" if len(foreign) > 5 else ""
         raise MigrationError(
             f"the target holds rows that this run did not load ({shown}{more})",
             "See whose they are; move them away, or empty the tables when nobody needs them",
             {"rows": filled},
         )
+    if filled and record and not (order.discard_rows or order.given_up):
+        assert_untouched(connection, record)
+    return filled
 
 
 @dataclass(frozen=True)
@@ -279,9 +354,13 @@ def _take_back(order: Transfer, record: TargetRecord, error: BaseException) -> N
     """Leave the target as it was; when that fails, say it with the error that was there before."""
     try:
         restore_target(order.target, record)
+        error.add_note("The target is empty and whole again")
     except MigrationError as second:
         fact = error.fact if isinstance(error, MigrationError) else f"the load was interrupted ({type(error).__name__})"
         details = error.details if isinstance(error, MigrationError) else {}
         raise MigrationError(
             f"{fact}. The target is not empty and whole: {second.fact}", second.mend, details
         ) from None
+    except BaseException as second:
+        second.add_note("The load was not taken back to its end: the target may hold a part of the rows until it is")
+        raise

@@ -40,6 +40,7 @@ class Transfer:
         record: File that keeps what stood in the target; it stays, for ``restore_target``.
         label: Distinguishes the load's sessions on the server; letters, digits, ``_`` and ``-``.
         discard_rows: Whether rows in the target may go, whoever loaded or changed them.
+        given_up: Whether the rows of the load that the record tells of may go, even if they have changed since.
         time_limit: Seconds that the engine may take.
         engine: ``pgloader`` or ``arrow``.
         accepted_versions: Of pgloader.
@@ -53,6 +54,7 @@ class Transfer:
     record: Path
     label: str
     discard_rows: bool = False
+    given_up: bool = False
     time_limit: float = TIME_LIMIT_SECONDS
     engine: str = "pgloader"
     accepted_versions: tuple[str, ...] = TESTED_VERSIONS
@@ -127,7 +129,7 @@ class TransferReport:
         analyze_seconds: How long ANALYZE took.
         sequences: Sequence to the value that its next one comes after; None where the next one is its first.
         versions: Of the server and of what read and wrote.
-        restored_before: What taking an earlier load back took, if there was one.
+        restored_before: What making room took, if an earlier load or rows of others were there.
     """
 
     tables: Mapping[str, TableReport]
@@ -146,6 +148,11 @@ class TransferReport:
     def rows(self) -> int:
         """All rows."""
         return sum(table.rows for table in self.tables.values())
+
+    @property
+    def earlier_rows(self) -> int:
+        """Rows that stood in the target and were taken out."""
+        return sum(self.restored_before.rows.values()) if self.restored_before else 0
 
     @property
     def bytes(self) -> int:
@@ -169,13 +176,14 @@ class Engine:
     Attributes:
         version: Returns what it says of itself; raises MigrationError when it is missing or was never tried.
         assert_ready: Raises MigrationError for a target or a plan that it cannot load.
-        prepare: Does what can be done before the target is touched, and returns what loads.
+        prepare: Does what can be done before the target is touched, and returns what loads. When it is told that the
+            target holds rows that would go, it judges the whole source first.
         room_factor: Its own files to the source, in bytes.
     """
 
     version: Callable[[Transfer], str]
     assert_ready: Callable[[Connection, Transfer], None]
-    prepare: Callable[[Transfer, Progress], Loader]
+    prepare: Callable[[Transfer, Progress, bool], Loader]
     room_factor: float = 0.0
 
 

@@ -22,9 +22,9 @@ from .target_restore import (
     TargetRecord,
     assert_untouched,
     clear_earlier,
-    database_oid,
     record_file,
     restore_target,
+    standing_record,
 )
 from .target_state import row_counts
 from .transfer import (
@@ -35,6 +35,7 @@ from .transfer import (
     Progress,
     Transfer,
     TransferReport,
+    assert_numbers_left,
     assert_possible,
     assert_ready,
     remove_left_over,
@@ -86,21 +87,21 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a load would do: the source's rows, and the earlier load's rows that it would take back."""
+    """What a load would do: the source's rows, and the rows in the target that it would take out."""
 
     rows: int
     earlier_rows: int
 
 
 def load(request: Request, source: Path, progress: Progress | None = None) -> Loaded:
-    """Load everything; what an earlier load of ours has left is taken back first.
+    """Load everything; what an earlier load of ours has left is taken back, once it is known that it can be replaced.
 
     Raises:
         MigrationError: See ``transfer``; or the earlier load's rows have changed since and nobody gave them up.
     """
     with connect(request.target, APPLICATION_NAME) as connection:
         file = record_file(connection, request.root)
-    clear_earlier(request.target, file, discard=_may_discard(request, TargetRecord.read(file)))
+    clear_earlier(request.target, file, unfinished=True)
     # Only now: a killed load has left a schema without its foreign keys.
     with connect(request.target, APPLICATION_NAME) as connection:
         catalog = snapshot(connection, request.schema)
@@ -116,17 +117,16 @@ def check(request: Request, source: Path) -> Prediction:
     """
     with connect(request.target, APPLICATION_NAME) as connection:
         file = record_file(connection, request.root)
-        record = _standing(connection, TargetRecord.read(file))
+        record = standing_record(connection, file)
         order = _order(request, source, file, settled_catalog(connection, request.root, request.schema))
         assert_possible(order)
         needs = needs_of_window(source, request.root, request.scratch, ENGINES[request.engine].room_factor)
         assert_room_for(source, needs if request.whole_window else needs[1:2])
-        earlier = sum(row_counts(connection, request.schema, record.tables).values()) if record else 0
-        if not earlier:
-            if record is None or record.state == LOADED:
-                assert_ready(connection, order)
-        elif record and record.state == LOADED and not _may_discard(request, record):
-            assert_untouched(connection, record)
+        assert_numbers_left(connection, order)
+        if record and record.state != LOADED:
+            earlier = sum(row_counts(connection, request.schema, record.tables).values())
+        else:
+            earlier = sum(assert_ready(connection, order).values())
     return Prediction(order.source_rows, earlier)
 
 
@@ -142,7 +142,7 @@ def empty(request: Request, *, check_only: bool = False) -> Restored:
     """
     with connect(request.target, APPLICATION_NAME) as connection:
         file = record_file(connection, request.root)
-        record = _standing(connection, TargetRecord.read(file))
+        record = standing_record(connection, file)
         tables = record.tables if record else _tables(connection, request)
         counts = {table: rows for table, rows in row_counts(connection, request.schema, tables).items() if rows}
         if counts and record is None:
@@ -176,7 +176,7 @@ def mend(request: Request, *, check_only: bool = False) -> Restored:
         MigrationError: See ``restore_target``.
     """
     with connect(request.target, APPLICATION_NAME) as connection:
-        record = _standing(connection, TargetRecord.read(record_file(connection, request.root)))
+        record = standing_record(connection, record_file(connection, request.root))
         if record is None or record.state == LOADED:
             return Restored(0, {}, ())
         if check_only:
@@ -193,13 +193,8 @@ def settled_catalog(connection: Connection, root: Path, schema: str) -> Catalog:
     Raises:
         MigrationError: The record of the load cannot be read.
     """
-    record = _standing(connection, TargetRecord.read(record_file(connection, root)))
+    record = standing_record(connection, record_file(connection, root))
     return record.catalog if record and record.state != LOADED else snapshot(connection, schema)
-
-
-def _standing(connection: Connection, record: TargetRecord | None) -> TargetRecord | None:
-    """Return the record unless it is about a database that was dropped since."""
-    return record if record and record.database == database_oid(connection) else None
 
 
 def _tables(connection: Connection, request: Request) -> list[str]:
@@ -246,6 +241,7 @@ def _order(request: Request, source: Path, file: Path, catalog: Catalog) -> Tran
         record=file,
         label=request.label,
         discard_rows=request.discard_rows,
+        given_up=_may_discard(request, TargetRecord.read(file)),
         time_limit=request.time_limit,
         engine=request.engine,
         accepted_versions=request.accepted_versions,

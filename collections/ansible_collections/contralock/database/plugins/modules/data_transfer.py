@@ -11,9 +11,10 @@ version_added: 0.1.0
 description:
   - Converts every row as the profile says, loads all of them, counts them, and compares the schema with what it was.
     What does not fit is refused before anything is loaded, with table, key, column, reason and mend.
-  - Whatever fails after that, the tables are empty again and their keys, indexes and constraints are there. What stood
-    in the target is recorded before the first row, so that a load which was killed is taken back by the next one, or
-    by O(state=empty).
+  - The rows of an earlier load stay until this one is prepared and judged. Whatever fails after that, the tables are
+    empty and their keys, indexes and constraints are there, and the message says how many earlier rows are gone. What
+    stood in the target is recorded before the first row, so that a load which was killed is taken back by the next
+    one, or by O(state=empty).
   - Refuses a target that holds rows which no load recorded in O(root) put there, and rows that have changed since
     their load, unless O(discard_rows) says that they may go or a way back that is done has given them up.
   - The engine C(pgloader) reaches the server through C(stunnel), which verifies its certificate and name; its password
@@ -173,8 +174,8 @@ restored:
   type: list
   elements: str
 earlier_rows:
-  description: Rows of an earlier load that would be taken back first.
-  returned: O(state=loaded) in check mode
+  description: Rows that stood in the target and were taken out first, in check mode those that would be.
+  returned: O(state=loaded)
   type: int
 details:
   description: Facts about a refusal, such as C(findings) or C(faults).
@@ -277,6 +278,7 @@ def answer_of(loaded: Loaded) -> dict[str, object]:
         "verify_seconds": report.verify_seconds,
         "rows_per_second": report.rows_per_second,
         "sequences": dict(report.sequences),
+        "earlier_rows": report.earlier_rows,
         "versions": dict(report.versions),
     }
     return {"changed": True, **facts, "catalog": dict(loaded.catalog), "facts": facts}
@@ -289,6 +291,7 @@ def main() -> None:
         IMPORT_ERROR,
         supports_check_mode=True,
         required_if=[("state", "loaded", ["source"])],
+        spoken={"discard_rows": "data_transfer_discard_rows=true"},
     )
 
 

@@ -191,7 +191,8 @@ def change_schema(module: AnsibleModule) -> Mapping[str, object]:
 
 
 def main() -> None:
-    run_module(ARGUMENTS, change_schema, IMPORT_ERROR, supports_check_mode=True)
+    spoken = {"allow_data_loss": "database_schema_allow_data_loss=true"}
+    run_module(ARGUMENTS, change_schema, IMPORT_ERROR, spoken=spoken, supports_check_mode=True)
 
 
 if __name__ == "__main__":
