@@ -84,10 +84,10 @@ def test_what_a_cut_over_did_is_all_there(root):
     said = text_of(page)
     assert text_of(elements(page, "h1")[0]) == "CUT-OVER DONE. Every cell was compared, none differs."
     assert "The application runs on PostgreSQL." in said
-    # The window: from the stop, the third of twelve steps of two seconds, to the proof.
-    assert "The window was open from 02:00:04 to 02:00:24 UTC, 20 s, " in said
+    # The window: the steps of two seconds from the third one, keep_out, to the fourteenth, let_in.
+    assert "The window was open from 02:00:04 to 02:00:28 UTC, 24 s, " in said
     assert "Foretold: 33 s." in said
-    assert row_of(page, "Compare every cell (compare)") == ["Compare every cell (compare)", "done", "02:00:12", "2 s"]
+    assert row_of(page, "Compare every cell (compare)") == ["Compare every cell (compare)", "done", "02:00:14", "2 s"]
     # 1,000 rows in half a second.
     assert row_of(page, "users") == ["users", "1,000", "5.0 MiB", "0.50", "2,000", "0.25", "20,000", "0"]
     assert row_of(page, "users.email") == ["users.email", "lower", "423", "423"]
@@ -140,7 +140,7 @@ def test_names_are_names(root, name, shown):
 def test_whatever_else_a_proof_says_is_shown(root):
     facts = facts_of()
     facts["prove"] |= {"canary": {"written": True, "token": "<b>1</b>"}, "schema_version": "0008"}
-    run = write_journal(root, [*steps_up_to("cut_over", "prove", facts), *closed("done")])
+    run = write_journal(root, [*steps_up_to("cut_over", "let_in", facts), *closed("done")])
     said = [text_of(each) for each in elements(parsed(page_of(run)), "li")]
     assert 'canary: {"token": "\\u003cb\\u003e1\\u003c/b\\u003e", "written": true}' in said
     assert "schema version: 0008" in said
@@ -286,11 +286,12 @@ def test_the_benchmark_says_in_numbers_what_it_draws(full):
     said = text_of(page)
     assert "Mixed, through the application" in said
     assert "Mixed, directly" in said
-    assert "With 1 client SQLite does 1.3 times the operations a second." in said
-    assert "With 64 clients PostgreSQL does 3.1 times the operations a second." in said
+    assert "SQLite is 1.3 times as fast with 1 client." in said
+    assert "PostgreSQL is 3.1 times as fast with 64 clients." in said
     assert "No money was lost or doubled: all of it was there before and after each of 12 measurements." in said
     rows = [[text_of(cell) for cell in row] for row in elements(page, "tr")]
     assert ["64", "SQLite", "9,400", "940.0", "34.0", "136.2", "272.3", "24", "0", "0"] in rows
+    assert ["8", "950.0", "2,100.0", "PostgreSQL is 2.2 times as fast"] in rows
     for each in benchmark()["measurements"]:
         assert sum(row[0] == str(each["clients"]) and row[3] == f"{each['throughput']:,.1f}" for row in rows) == 2
     drawn = [text_of(each) for each in elements(page, "desc")]
@@ -335,8 +336,8 @@ def test_a_benchmark_of_another_form_is_told_and_not_drawn(root, told, document)
 @pytest.mark.parametrize(
     ("databases", "told"),
     [
-        (("sqlite",), "With 64 clients SQLite completed nothing."),
-        (("sqlite", "postgresql"), "With 64 clients PostgreSQL and SQLite completed nothing."),
+        (("sqlite",), "SQLite completed nothing with 64 clients."),
+        (("sqlite", "postgresql"), "PostgreSQL and SQLite completed nothing with 64 clients."),
     ],
 )
 def test_a_database_that_completed_nothing_is_shown(root, databases, told):
@@ -361,17 +362,19 @@ def test_each_attempt_has_its_place_in_time(root):
     rows += [(50, "open", "begun", {}), (0, "open", "done", {}), (1, "fence", "begun", {}), (2, "fence", "done", {})]
     found = timeline(write_journal(root, rows).records())
     fences = [(one["attempt"], one["offset"], one["state"], one["seconds"]) for one in found if one["step"] == "fence"]
-    assert fences == [(1, 7.0, "failed", 3.0), (2, 110.0, "begun", None), (3, 161.0, "done", 2.0)]
+    assert fences == [(1, 9.0, "failed", 3.0), (2, 112.0, "begun", None), (3, 163.0, "done", 2.0)]
 
 
 def test_a_run_that_went_on_shows_its_last_attempt(root):
     rows = [*steps_up_to("cut_over", "back_up", facts_of()), (2, "transfer", "begun", {})]
     rows += [(500, "open", "begun", {}), (0, "open", "done", facts_of()["open"])]
-    rows += [*steps_up_to("cut_over", "prove", facts_of())[4:], *closed("done")]
+    rows += [*steps_up_to("cut_over", "let_in", facts_of())[4:], *closed("done")]
     page = parsed(page_of(write_journal(root, rows)))
     assert "The last of 2 attempts" in text_of(page)
     drawn = [text_of(each) for each in elements(page, "desc")]
-    assert drawn[0].startswith("Steps in order with their length: stop 2 s; fence 2 s; back_up 2 s; transfer 2 s;")
+    assert drawn[0].startswith(
+        "Steps in order with their length: keep_out 2 s; stop 2 s; fence 2 s; back_up 2 s; transfer 2 s;"
+    )
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '"words"', "\xff"])

@@ -30,18 +30,47 @@ def groups_of(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {
             "title": f"{workload}, {through}",
             "measurements": measurements,
-            "said": list(_compared(measurements)),
+            "compared": (compared := list(_compared(measurements))),
+            "said": _said(compared),
         }
+
+
+def found_right(document: Mapping[str, Any]) -> bool:
+    """Return whether each database has completed something, and all money was there after each measurement."""
+    done: dict[str, int] = {}
+    for each in document["measurements"]:
+        done[each["database"]] = done.get(each["database"], 0) + each["operations"]
+    return all(done.values()) and money_told(document)[0]
+
+
+def told(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was measured, as lines for a person."""
+    yield document["machine"]
+    for group in groups_of(document):
+        yield ""
+        yield group["title"]
+        yield f"{'clients':>9}  {'database':<11}{'a second':>10}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}  errors"
+        for each in group["measurements"]:
+            errors = ", ".join(f"{count} {kind}" for kind, count in each["errors"].items() if count)
+            times = "".join(f"{each[name]:>10,.1f}" for name in ("throughput", "p50_ms", "p95_ms", "p99_ms"))
+            yield f"{each['clients']:>9}  {each['database']:<11}{times}  {errors or 'none'}"
+            yield from (f"{'':>9}  {words}" for words in each.get("words", ()))
+        yield from (f"{one['clients']:>9}  {one['said']}." for one in group["compared"])
+    yield ""
+    yield from document["notes"]
+    yield money_told(document)[1]
 
 
 def money_told(document: Mapping[str, Any]) -> tuple[bool, str]:
     """Return whether all money was there after each measurement, and the same as a sentence."""
     counted = [each for each in document["measurements"] if each.get("money")]
-    wrong = [each for each in counted if each["money"]["before"] != each["money"]["after"]]
+    wrong = [each for each in counted if _is_wrong(each["money"])]
     if wrong:
         first = wrong[0]
         amounts = f"{first['money']['before']:,} before, {first['money']['after']:,} after"
-        where = f"{first['workload']} on {first['database']} with {first['clients']} clients"
+        where = f"{first['workload']} on {first['database']} with {first['clients']} {_clients(first['clients'])}"
+        if first["money"].get("wrong_accounts"):
+            amounts += f", {first['money']['wrong_accounts']:,} accounts with another sum than was moved"
         share = f"{len(wrong):,} of {len(counted):,} measurements"
         return False, f"Money was lost or doubled in {share}: {where}, {amounts}."
     if not counted:
@@ -50,15 +79,29 @@ def money_told(document: Mapping[str, Any]) -> tuple[bool, str]:
     return True, f"No money was lost or doubled: all of it was there before and after each of {number}."
 
 
-def _compared(measurements: Sequence[Measurement]) -> Iterator[str]:
-    """Yield a sentence for the fewest and for the most clients that both databases were measured with."""
+def _is_wrong(money: Mapping[str, int]) -> bool:
+    return money["before"] != money["after"] or bool(money.get("wrong_accounts"))
+
+
+def _compared(measurements: Sequence[Measurement]) -> Iterator[dict[str, Any]]:
+    """Yield, for each number of clients that both databases were measured with, who did more and by how much."""
     by_clients: dict[int, dict[str, Measurement]] = {}
     for each in measurements:
         by_clients.setdefault(each["clients"], {})[each["database"]] = each
-    both = sorted(clients for clients, each in by_clients.items() if {"sqlite", "postgresql"} <= each.keys())
-    for clients in dict.fromkeys(both[:1] + both[-1:]):
-        ours, theirs = (by_clients[clients][name]["throughput"] for name in ("postgresql", "sqlite"))
-        yield f"With {clients:,} {'client' if clients == 1 else 'clients'} {_ratio(ours, theirs)}."
+    for clients, each in sorted(by_clients.items()):
+        if {"sqlite", "postgresql"} <= each.keys():
+            ours, theirs = (each[name]["throughput"] for name in ("postgresql", "sqlite"))
+            yield {"clients": clients, "sqlite": theirs, "postgresql": ours, "said": _ratio(ours, theirs)}
+
+
+def _said(compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for the fewest and for the most clients."""
+    ends = [*compared[:1], *compared[1:][-1:]]
+    return [f"{each['said']} with {each['clients']:,} {_clients(each['clients'])}." for each in ends]
+
+
+def _clients(number: int) -> str:
+    return "client" if number == 1 else "clients"
 
 
 def _ratio(postgresql: float, sqlite: float) -> str:
@@ -66,6 +109,4 @@ def _ratio(postgresql: float, sqlite: float) -> str:
         without = [name for name, rate in (("PostgreSQL", postgresql), ("SQLite", sqlite)) if not rate]
         return f"{' and '.join(without)} completed nothing"
     faster, ratio = ("PostgreSQL", postgresql / sqlite) if postgresql >= sqlite else ("SQLite", sqlite / postgresql)
-    if ratio < 1.05:
-        return "both do as many operations a second"
-    return f"{faster} does {ratio:,.1f} times the operations a second"
+    return "Both are equally fast" if ratio < 1.05 else f"{faster} is {ratio:,.1f} times as fast"

@@ -14,12 +14,11 @@ from typing import Any
 import jinja2
 
 from .benchmark_report import faults_of, groups_of, money_told
-from .run_plots import benchmark_plots, timeline_plots
 from .run_report import SIGNS, headline, when, where
 from .run_step import readable_bytes, spoken_seconds
 
 TEMPLATES = Path(__file__).resolve().parents[6] / "files" / "reports"
-TEMPLATE, BENCHMARK_SCHEMA = "run.html.j2", "benchmark.schema.json"
+TEMPLATE, BENCHMARK_TEMPLATE, BENCHMARK_SCHEMA = "run.html.j2", "benchmark.html.j2", "benchmark.schema.json"
 #: What HTML may not hold or would not show: controls, surrogates, characters that are none.
 _UNSHOWN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _QUIET = ("open", "close")
@@ -36,12 +35,25 @@ def render_page(report: Report) -> str:
         report: Of ``run_report.make_report``, or read from a ``report.json``.
     """
     shown = _showable(report)
+    return _engine().get_template(TEMPLATE).render(report=shown, **_derived(shown))
+
+
+def render_benchmark(document: Mapping[str, Any]) -> str:
+    """Return a page of a benchmark alone, which belongs to no run.
+
+    Args:
+        document: Of ``application_benchmark.measure``.
+    """
+    return _engine().get_template(BENCHMARK_TEMPLATE).render(benchmark=_benchmark(_showable(document)))
+
+
+def _engine() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(TEMPLATES)
     engine = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     engine.filters |= {"spoken": spoken_seconds, "size": readable_bytes, "number": "{:,}".format}
-    return engine.get_template(TEMPLATE).render(report=shown, **_derived(shown))
+    return engine
 
 
 def _showable(value: Any) -> Any:  # noqa: ANN401 (JSON of any type)
@@ -95,8 +107,11 @@ def _timeline(report: Report) -> dict[str, Any] | None:
         for entry in report["timeline"]
         if entry["attempt"] == last and entry["step"] not in _QUIET and entry["seconds"] is not None
     ]
-    if not drawn:
+    # One bar says no more than the table of steps does; and drawing costs a second, which a refused run need not wait.
+    if len(drawn) < 2:
         return None
+    from .run_plots import timeline_plots  # noqa: PLC0415 (half of that second is the plotting library's import)
+
     start = next(entry["offset"] for entry in report["timeline"] if entry["attempt"] == last)
     return {"plots": timeline_plots(drawn, start, report["window"]), "attempt": last}
 
@@ -152,6 +167,8 @@ def _benchmark(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return {"faults": faults, "groups": []}
     groups = []
     for number, group in enumerate(groups_of(document)):
+        from .run_plots import benchmark_plots  # noqa: PLC0415 (as above)
+
         plots = benchmark_plots(group["measurements"], f"benchmark-{number}", group["title"])
         groups.append({**group, "plots": plots})
     no_loss, money = money_told(document)

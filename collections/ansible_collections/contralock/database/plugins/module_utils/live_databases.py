@@ -1,0 +1,110 @@
+"""What a benchmark must never touch: the databases and the port that the application itself is told to use."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from psycopg.conninfo import conninfo_to_dict
+
+from .dotenv_text import parse
+from .durable_files import refused_politely
+from .errors import MigrationError
+from .workload_clients import Place
+
+#: What the application takes where its file says nothing (files/application/src/config/settings.js).
+DEFAULTS = {
+    "DB_PATH": "./data/contralock.sqlite",
+    "DB_HOST": "localhost",
+    "DB_PORT": "5432",
+    "DB_NAME": "contralock",
+    "PORT": "5000",
+}
+MEND = "Measure with copies only: playbooks/benchmark.yml makes them, and removes them again"
+LOCAL = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Live:
+    """What an application's ``.env`` names, whichever of the two databases it uses now."""
+
+    env: Path
+    file: Path
+    host: str
+    port: str
+    name: str
+    http_port: str
+
+
+def read_live(env: Path) -> Live:
+    """Read what the application is told.
+
+    Args:
+        env: Its ``.env``; a relative DB_PATH begins in its folder.
+
+    Raises:
+        MigrationError: The file cannot be read.
+    """
+    with refused_politely(f"cannot read {env}"):
+        told = parse(env.read_text(encoding="utf-8"))
+    given = {key: told.get(key) or default for key, default in DEFAULTS.items()}
+    file = env.parent / given["DB_PATH"]
+    return Live(env, file, given["DB_HOST"], given["DB_PORT"], given["DB_NAME"], given["PORT"])
+
+
+def refuse_live(place: Place, live: Live) -> None:
+    """Refuse a place that the live application uses, or may use.
+
+    Raises:
+        MigrationError: It is the same file, whatever its name; the same database, by address, port and name; or the
+            same port of the same host.
+    """
+    for what, named in _same(place, live):
+        raise MigrationError(f"{what} is the live application's: {live.env} names {named}", MEND)
+
+
+def _same(place: Place, live: Live) -> Iterator[tuple[str, str]]:
+    if place.file and _same_file(place.file, live.file):
+        yield str(place.file), f"DB_PATH={live.file}"
+    if place.target or place.database == "postgresql":
+        yield from _same_database(place.target, live)
+    if place.url:
+        parts = urlsplit(place.url)
+        port = str(parts.port or {"http": 80, "https": 443}.get(parts.scheme))
+        # The application listens on this host, under whichever of its addresses.
+        if port == live.http_port and _addresses(parts.hostname or "") & (_addresses(LOCAL) | _own_addresses()):
+            yield place.url, f"PORT={live.http_port}"
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    # After a cut-over a directory stands where the file was; a copy that is yet to be made is nobody's.
+    with contextlib.suppress(OSError):
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+def _same_database(target: str, live: Live) -> Iterator[tuple[str, str]]:
+    with Place("postgresql", target=target).opened() as session:
+        # What libpq has made of the string, of its service file and of PG* variables.
+        info = conninfo_to_dict(session.info.dsn)  # type: ignore[union-attr]  # because a place without a file is PostgreSQL's
+        name, port = session.info.dbname, str(session.info.port)  # type: ignore[union-attr]  # as above
+        host = str(info.get("hostaddr") or info.get("host") or "")
+    here = _addresses(host) if host and not host.startswith(("/", "@")) else _own_addresses() | _addresses(LOCAL)
+    there = _own_addresses() | _addresses(LOCAL) if live.host.startswith("/") else _addresses(live.host)
+    if (name, port) == (live.name, live.port) and (host.lower() == live.host.lower() or here & there):
+        yield f"the database {name} on {host or 'this host'}", f"DB_NAME={live.name} and DB_HOST={live.host}"
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except OSError:
+        return {host.lower()}
+
+
+def _own_addresses() -> set[str]:
+    return {"::1", "0.0.0.0", "::", LOCAL, *_addresses(socket.gethostname())}  # noqa: S104 (compared, not listened on)
