@@ -18,6 +18,7 @@ PATH = "/srv/contralock/data/contralock.sqlite"
 ENV = "/srv/contralock/.env"
 RUNS = "/var/lib/contralock-migration"
 UNIT = "contralock.service"
+SAMPLE = "/opt/contralock-sample/contralock"
 TABLES = (
     *("arbitrators", "audit_trails", "conversations", "disputes", "messages", "milestones"),
     *("notifications", "projects", "transactions", "users", "wallet_transactions", "wallets"),
@@ -172,7 +173,13 @@ def restart(app1: Host) -> None:
 
 def answers(app1: Host, *options: str) -> str:
     """What the application answers to the recorded calls, one line of JSON for each."""
-    return app1.check_output(" ".join(["/opt/contralock-sample/contralock replay", *options]))
+    return app1.check_output(" ".join([SAMPLE, "replay", *options]))
+
+
+def differing(before: str, after: str) -> list[tuple[str, str]]:
+    """The recorded calls whose answers differ, with both of them."""
+    pairs = zip(before.splitlines(), after.splitlines(), strict=True)
+    return [pair for pair in pairs if pair[0] != pair[1]]
 
 
 def dump_schema(db1: Host) -> str:

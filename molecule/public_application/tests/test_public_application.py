@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from journeys import ENV, answers, dump_schema, journal, look, on_postgresql, on_sqlite, restart, write_one
+from journeys import ENV, answers, differing, dump_schema, journal, look, on_postgresql, on_sqlite, restart, write_one
 
 PUBLISHED = Path(__file__).parents[1] / "files/published.js"
 PROGRAM = "/opt/contralock-sample"
@@ -18,7 +18,12 @@ DOUBLE = re.compile(
 
 
 @pytest.fixture(scope="module")
-def before(run_playbook, app1, db1):
+def now(app1, db1):
+    return lambda: look(app1, db1)
+
+
+@pytest.fixture(scope="module")
+def before(run_playbook, app1, now):
     """The application and its answers on SQLite; each of its starts does what the published one's does."""
     run = run_playbook("molecule/shared/place_application.yml")
     assert run.returncode == 0, run.message()
@@ -32,19 +37,19 @@ systemctl daemon-reload
 """
     app1.check_output("printf %%s %s | sh -c %s", PUBLISHED.read_text(encoding="utf-8"), install)
     restart(app1)
-    return {"state": look(app1, db1), "answers": answers(app1)}
+    return {"state": now(), "answers": answers(app1)}
 
 
-def test_it_starts_on_the_result_and_answers_as_before(before, run_playbook, app1, db1):
+def test_it_starts_on_the_result_and_answers_as_before(before, run_playbook, app1, now):
     assert before["state"].application["health"] == "sqlite"
     run = run_playbook("playbooks/cut_over.yml")
     assert run.returncode == 0, run.message()
     loaded = next(r for r in journal(app1, "cut_over") if (r["step"], r["state"]) == ("transfer", "done"))
     assert loaded["facts"]["engine"].startswith("pgloader ")
-    after = look(app1, db1)
+    after = now()
     on_postgresql(after)
     assert after.rows == 1500
-    assert answers(app1) == before["answers"]
+    assert differing(before["answers"], answers(app1)) == []
 
 
 def test_its_starts_alter_what_is_theirs_and_change_nothing_else(before, app1, db1, now):
@@ -53,14 +58,15 @@ def test_its_starts_alter_what_is_theirs_and_change_nothing_else(before, app1, d
     first, state = dump_schema(db1), now()
     # The first start, in the cut-over, made the one index that the profile left out.
     assert "CREATE INDEX idx_users_role_status ON public.users" in first
-    assert len(DOUBLE.findall(first)) == 1
+    already = len(DOUBLE.findall(first))
+    assert already > 0
     for _ in range(5):
         restart(app1)
     last = dump_schema(db1)
-    assert len(DOUBLE.findall(last)) == 6
+    assert len(DOUBLE.findall(last)) == already + 5
     assert DOUBLE.sub("", last) == DOUBLE.sub("", first)
     assert now().target["fingerprint"] == state.target["fingerprint"]
-    assert answers(app1) == before["answers"]
+    assert differing(before["answers"], answers(app1)) == []
 
 
 def test_the_way_back(before, run_playbook, app1, now):
@@ -69,5 +75,5 @@ def test_the_way_back(before, run_playbook, app1, now):
     assert run.returncode == 0, run.message()
     on_sqlite(now(), before["state"].application["sha256"])
     assert now().application == before["state"].application
-    assert answers(app1) == before["answers"]
+    assert differing(before["answers"], answers(app1)) == []
     assert "DB_TYPE=sqlite" in app1.check_output(f"cat {ENV}")

@@ -83,11 +83,11 @@ async function hashPassword(values) {
   return { ...values, password: `scrypt$${salt.toString('base64')}$${hash.toString('base64')}` };
 }
 
-/** A body is a JSON object; what PostgreSQL's text cannot hold is refused on both databases. */
+/** A body is a JSON object; what PostgreSQL's text cannot hold, and SQLite's SQL neither, is refused on both databases. */
 function checkBody(request, response, next) {
   const body = request.body ?? {};
   if (Array.isArray(body)) throw new ApiError(400, 'the request holds no JSON object');
-  if (holds(body, (text) => text.includes('\0'))) throw new ApiError(400, 'a text holds the character U+0000');
+  if (/%00/.test(request.url) || holds(body, (text) => text.includes('\0'))) throw new ApiError(400, 'a text holds the character U+0000');
   request.body = withWholeCharacters(body);
   next();
 }

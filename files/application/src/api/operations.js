@@ -4,6 +4,7 @@
 
 const { QueryTypes } = require('sequelize');
 const { DatabaseHealth } = require('../health/databaseHealth');
+const { definitions } = require('../models/definitions');
 const { readTables } = require('../models/tables');
 const { ApiError } = require('./errors');
 
@@ -55,14 +56,12 @@ class Operations {
     return { token: token.toLowerCase(), type };
   }
 
-  /** Table -> number of rows. */
+  /** Each of the application's tables -> number of rows, those of deleted users included. */
   async counts() {
-    const { sequelize, type } = this.database;
+    const { models, type } = this.database;
     const counts = {};
-    for (const { name } of (await this.database.read(() => readTables(sequelize))).values()) {
-      const count = `SELECT count(*) AS n FROM ${sequelize.getQueryInterface().quoteIdentifier(name)}`;
-      const [row] = await this.database.read(() => sequelize.query(count, { type: QueryTypes.SELECT }));
-      counts[name] = row.n;
+    for (const [name, { table }] of Object.entries(definitions)) {
+      counts[table] = await this.database.read(() => models[name].count({ paranoid: false }));
     }
     return { type, counts };
   }

@@ -88,7 +88,8 @@ class Resource {
 
   async remove(key) {
     if (!this.model.options.paranoid) {
-      throw new ApiError(409, `the table has no column deletedAt, and a ${this.name} is not deleted otherwise`);
+      const mend = 'contralock migrate adds it on SQLite, a schema change of the profile on PostgreSQL; then restart';
+      throw new ApiError(409, `there is no column deletedAt, in which a deleted ${this.name} is marked: ${mend}`);
     }
     const row = await this.find(key);
     await this.database.write(() => row.destroy());

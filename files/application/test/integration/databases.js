@@ -152,6 +152,11 @@ async function seed({ models }) {
     updatedAt: at(i),
   }));
   await models.Wallet.bulkCreate(wallets);
+  const seen = { createdAt: at(8), updatedAt: at(8) };
+  const milestone = { title: 'x', description: 'x', amount: 5, deadline: at(40), acceptanceCriteria: 'x' };
+  await models.Milestone.bulkCreate([{ id: key(300), project: key(100), status: 'APPROVED', ...milestone, ...seen }]);
+  const payment = { projectId: key(100), type: 'REFUND', amount: -5, provider: 'x' };
+  await models.Transaction.bulkCreate([{ id: key(400), ...payment, ...seen }]);
 }
 
 /** Run bin/contralock. */

@@ -243,6 +243,11 @@ test('U+0000 goes into SQLite, Sequelize alters it for PostgreSQL; half an emoji
     return lastName;
   };
   assert.deepEqual(await each(text), { sqlite: 'a\0b', postgresql: 'a\\0b' });
+  const filter = ({ models }) => models.User.count({ where: { lastName: 'a\0b' } });
+  assert.deepEqual(await each(filter), { sqlite: 'SQLITE_ERROR', postgresql: 0 });
+  for (const target of ['/users?lastName=a%00b', '/users/search?q=%00', '/users/%00']) {
+    for (const type of TYPES) assert.equal((await applications[type].ask('GET', target)).status, 400, target);
+  }
   const document = async ({ models }) => {
     await models.User.update({ profile: { a: '\ud83d' } }, { where: { id: key(5) } });
     await models.User.update({ profile: null }, { where: { id: key(5) }, silent: true });

@@ -20,6 +20,7 @@ const { ApplicationDatabase } = require('../../src/config/applicationDatabase');
 const { readSettings } = require('../../src/config/settings');
 const { definitions } = require('../../src/models/definitions');
 const { migrate } = require('../../src/migrations/runner');
+const { serve } = require('../../src/server');
 
 const FORMS = [
   ['sqlite', { form: 'deployed' }, 'notifications', '_id'],
@@ -35,7 +36,7 @@ for (const [type, options, table, keyColumn] of FORMS) {
     const before = (await ask('GET', '/counts')).body.counts;
     const { body } = await ask('POST', '/notifications', { message: 'Grüße 🔒' });
     const after = (await ask('GET', '/counts')).body.counts;
-    assert.deepEqual(after, { ...before, [table]: before[table] + 1 });
+    assert.deepEqual(after, { ...before, notifications: before.notifications + 1 });
     const database = await ApplicationDatabase.open(settings);
     t.after(() => database.close());
     const sql = `SELECT message, read FROM ${table} WHERE "${keyColumn}" = $1`;
@@ -54,15 +55,27 @@ for (const [type, options, table, keyColumn] of FORMS) {
   });
 }
 
-test('a user of the deployed table is not deleted, because nothing could mark it', async (t) => {
-  const { ask } = await startApplication(t, 'sqlite', { form: 'deployed', seeded: false });
+test('a user of the deployed table is deleted as soon as the migration that is named has been run', async (t) => {
+  const { ask, settings, stop } = await startApplication(t, 'sqlite', { form: 'deployed', seeded: false });
   const [user] = (await ask('GET', '/users?limit=1')).body.items;
   const { status, body } = await ask('DELETE', `/users/${user.id}`);
   assert.deepEqual(
     [status, body.error],
-    [409, 'the table has no column deletedAt, and a User is not deleted otherwise'],
+    [
+      409,
+      'there is no column deletedAt, in which a deleted User is marked: contralock migrate adds it on SQLite, ' +
+        'a schema change of the profile on PostgreSQL; then restart',
+    ],
   );
   assert.equal((await ask('GET', `/users/${user.id}`)).status, 200);
+  const { code } = await command(settings.directory, { DB_PATH: settings.path }, 'migrate');
+  assert.equal(code, 0);
+  await stop();
+  const { port, stop: end } = await serve(settings);
+  t.after(end);
+  const url = `http://127.0.0.1:${port}/users/${user.id}`;
+  assert.equal((await fetch(url, { method: 'DELETE' })).status, 204);
+  assert.equal((await fetch(url)).status, 404);
 });
 
 test("the migrations make SQLite's deployed form, column by column, and the plan's mark of a deletion", async (t) => {
