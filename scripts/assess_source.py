@@ -4,7 +4,8 @@
 Every value is read and converted as the transfer will. Without --target the profile's schema is made in a private
 PostgreSQL cluster of this machine, which is gone afterwards; with it, the target's schema is asked. Nothing is changed.
 
-Exit codes: 0 ready, 1 not ready, 2 it could not be told. What only the load can tell (a trigger) is named beside "ready".
+Exit codes: 0 ready, 1 not ready, 2 it could not be told, 130 interrupted. What only the load can tell is named beside
+"ready".
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ with command_line.library():
         as_lines,
     )
     from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+    from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
     from ansible_collections.contralock.database.plugins.module_utils.private_cluster import private_cluster
-    from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
     from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
     from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
     from ansible_collections.contralock.database.plugins.module_utils.worker_threads import WORKERS
@@ -43,8 +44,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     command_line.add_source(parser)
     command_line.add_profile(parser)
     command_line.add_target(parser, without="a private cluster with the profile's schema")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the answer as a page, too")
-    parser.add_argument("--workers", type=int, default=WORKERS, metavar="N", help=f"threads (default: {WORKERS})")
+    parser.add_argument("--html", type=command_line.new_file, metavar="FILE", help="write the answer as a page, too")
+    command_line.add_workers(parser, WORKERS, "threads")
     return parser.parse_args(arguments)
 
 
@@ -63,7 +64,7 @@ def target_of(given: argparse.Namespace) -> Iterator[str]:
 
 def assess(given: argparse.Namespace, screen: Screen) -> Answer:
     """Assess."""
-    mapping = load_profile(command_line.profile_folder(given.profile)).mapping
+    mapping = command_line.mapping_of(given.profile)
     with target_of(given) as target, tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         options = Options(Path(folder), schema=given.schema, workers=given.workers)
         found = assess_file(given.source, target, mapping, options, screen.counted)
@@ -71,12 +72,11 @@ def assess(given: argparse.Namespace, screen: Screen) -> Answer:
     if given.html:
         loader = jinja2.FileSystemLoader(TEMPLATES)
         template = jinja2.Environment(loader=loader, autoescape=True).get_template("assessment.html.j2")
-        given.html.touch(mode=0o600)
-        given.html.write_text(template.render(assessment=document), encoding="utf-8")
+        write_whole(given.html.absolute(), template.render(assessment=document))
     if given.quiet:
         # An exit code alone would hide it.
         for each in found.unjudged:
-            print(f"only the load will tell: {each}", file=sys.stderr)
+            print(f"not judged: {each}", file=sys.stderr)
     return Answer(document, as_lines(found), found.verdict is not Verdict.NOT_READY)
 
 

@@ -21,10 +21,13 @@ from ansible_collections.contralock.database.plugins.module_utils.assessment_rep
     as_document,
     as_lines,
 )
+from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema, read_yaml
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile, parse_mapping
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
+from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
+from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 
 PROFILES = Path(__file__).parents[3] / "files" / "profiles"
 PROFILE = PROFILES / "contralock"
@@ -102,15 +105,55 @@ def test_what_does_not_fit_is_counted_and_named(source, target, tmp_path):
     assert refusal.value.details == as_document(found)
 
 
-def test_a_place_that_is_missing_is_an_obstacle_and_nothing_else_is_said(source, target, tmp_path):
-    change(source, "CREATE TABLE invoices (id TEXT PRIMARY KEY)", "ALTER TABLE users ADD COLUMN nickname TEXT")
+def test_no_obstacle_hides_another_or_what_can_still_be_judged(source, database, tmp_path):
+    change(
+        source,
+        "CREATE TABLE invoices (id TEXT PRIMARY KEY)",
+        "INSERT INTO invoices VALUES ('a'), ('b')",
+        "ALTER TABLE users ADD COLUMN nickname TEXT",
+        "UPDATE projects SET budget = 'much' WHERE rowid = 1",
+        "PRAGMA foreign_keys = off",
+        "UPDATE wallets SET userId = '00000000-0000-4000-8000-000000000000' WHERE rowid = 1",
+    )
+    with closing(sqlite3.connect(source)) as application:
+        ((users,),) = application.execute("SELECT count(*) FROM users")
+    with connect(database.conninfo, "test") as connection:
+        perform(connection, Request(load_changes(PROFILE / "schema")))
+        connection.execute("ALTER TABLE projects DROP CONSTRAINT projects_budget_check, ALTER title TYPE varchar(90)")
+    found = assess(source, database.conninfo, tmp_path)
+    drift, orphans, places = found.obstacles
+    for part in (
+        "constraint public.projects.projects_budget_check: missing, was CHECK",
+        "column public.projects.title: was character varying(255) not null, is now character varying(90) not null",
+    ):
+        assert part in drift.fact
+    assert drift.mend.startswith("Undo what was changed by hand")
+    assert "refers to a row that is not there: wallets" in orphans.fact
+    assert "invoices" in places.fact
+    assert "users.nickname" in places.fact
+    assert "left_behind" in places.mend
+    assert [each.column for each in found.findings] == ["budget", "userId"]
+    assert (found.verdict, found.rows["users"], found.estimate) == (Verdict.NOT_READY, users, None)
+    assert [str(each) for each in found.unjudged] == [
+        "table invoices of the source: it has no place in the plan, so that its 2 rows were not read",
+        "column users.nickname of the source: it has no place in the plan",
+    ]
+    assert f"not judged: {found.unjudged[0]}" in list(as_lines(found))
+
+
+def test_of_a_file_that_cannot_be_read_no_rows_are_told(source, target, tmp_path):
+    with closing(sqlite3.connect(source)) as application:
+        ((page,),) = application.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'messages'")
+        ((size,),) = application.execute("PRAGMA page_size")
+    with source.open("rb+") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
     found = assess(source, target, tmp_path)
-    assert found.verdict is Verdict.NOT_READY
-    (obstacle,) = found.obstacles
-    assert "invoices" in obstacle.fact
-    assert "users.nickname" in obstacle.fact
-    assert "left_behind" in obstacle.mend
-    assert (found.rows, found.estimate) == ({}, None)
+    assert (found.verdict, found.findings) == (Verdict.NOT_READY, ())
+    assert "integrity check" in found.obstacles[0].fact
+    assert [each.object for each in found.unjudged] == ["the source"]
+    assert as_document(found)["rows"] is None
+    assert " 0 rows" not in "\n".join(as_lines(found))
 
 
 def test_orphans_and_duplicates_under_the_target_are_found(source, target, tmp_path):

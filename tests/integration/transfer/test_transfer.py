@@ -18,10 +18,13 @@ from ansible_collections.contralock.database.plugins.module_utils import pgloade
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
+from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
+from ansible_collections.contralock.database.plugins.module_utils.schema_history import add_record
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, remove_left_over, transfer
 
+from tests.integration.profile.contralock_target import PROFILE
 from tests.integration.transfer.transfer_server import ROWS, SECRET, Target, both_engines, fake_pgloader
 
 USER = """INSERT INTO users (email, password, first_name, last_name, role)
@@ -195,6 +198,15 @@ def test_rows_that_pgloader_could_not_carry_are_refused(
 def test_a_changed_schema_is_refused(order: Transfer, owner: Connection) -> None:
     owner.execute("ALTER TABLE users ADD nickname text")
     assert "column public.users.nickname: new" in refused(order)[0]
+
+
+def test_a_schema_that_was_altered_since_it_was_made_is_refused(order: Transfer, owner: Connection) -> None:
+    """The plan knows the altered schema, which looks whole."""
+    add_record(owner, load_changes(PROFILE / "schema")[-1], 1, {}, order.plan.catalog.description)
+    owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_balance_check")
+    order = replace(order, plan=replace(order.plan, catalog=snapshot(owner)))
+    assert "wallets_balance_check: missing, was CHECK ((balance >= 0))" in refused(order)[0]
+    assert_empty_and_whole(order, owner)
 
 
 @both_engines

@@ -13,19 +13,20 @@ from pathlib import Path
 
 from .assessment_report import Assessment, Estimate, Obstacle, unmatched_rules
 from .catalog import Catalog, snapshot
-from .connection import connect
-from .constraint_judge import judge_constraints
+from .connection import Connection, connect
+from .constraint_judge import Unjudged, judge_constraints
 from .durable_files import refused_politely
 from .errors import MigrationError
 from .findings import Examination, examine_file
-from .live_copy import Limits
+from .live_copy import Limits, copy_live
 from .pgloader import LARGEST_ROW_BYTES
-from .plan import make_plan
+from .plan import Plan, make_partial_plan
 from .profile import Mapping
+from .recorded_schema import drift_of
 from .row_bytes import too_large_rows
+from .run_step import counted
 from .source_file import Progress, UnsoundError, assert_sound, open_source
-from .source_schema import read_schema
-from .sqlite_backup import back_up_running
+from .source_schema import SourceSchema, read_schema
 from .transfer_step import settled_catalog
 from .worker_threads import WORKERS
 
@@ -77,14 +78,13 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
     began = time.monotonic()
     with connect(target, APPLICATION_NAME) as connection:
         catalog = settled_catalog(connection, options.directory, options.schema)
+        asked = _asked(connection, target, catalog, mapping)
     with _snapshot_folder(options.directory) as private:
-        try:
-            taken = back_up_running(source, private / "source.sqlite", options.limits, progress)
-        except UnsoundError as error:
-            size = source.stat().st_size
-            return Assessment(str(source), size, obstacles=(_obstacle(error),), seconds=time.monotonic() - began)
-        found = _examined(_Asked(taken.path, target, catalog, mapping), replace(options, directory=private), progress)
-    pause = taken.longest_pause_ms or 0.0
+        snapshot_file = private / "source.sqlite"
+        with refused_politely(f"cannot copy {source}"):
+            copied = copy_live(source, snapshot_file, options.limits, progress)
+        found = _assessed(snapshot_file, asked, replace(options, directory=private), progress)
+    pause = round(copied.pause * 1000, 1)
     return replace(found, source=str(source), longest_pause_ms=pause, seconds=time.monotonic() - began)
 
 
@@ -96,53 +96,90 @@ def assess_file(source: Path, target: str, mapping: Mapping, options: Options, p
     """
     began = time.monotonic()
     with connect(target, APPLICATION_NAME) as connection:
-        catalog = snapshot(connection, options.schema)
-    try:
-        with closing(open_source(source)) as reading:
-            assert_sound(reading, progress)
-    except UnsoundError as error:
-        size = source.stat().st_size
-        return Assessment(str(source), size, obstacles=(_obstacle(error),), seconds=time.monotonic() - began)
-    found = _examined(_Asked(source, target, catalog, mapping), options, progress)
+        asked = _asked(connection, target, snapshot(connection, options.schema), mapping)
+    found = _assessed(source, asked, options, progress)
     return replace(found, seconds=time.monotonic() - began)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What an assessment is about: a file at rest, the target with its catalog, the profile's exceptions."""
+    """What a file is held against; ``drift`` is what is wrong with the target itself."""
 
-    path: Path
     target: str
     catalog: Catalog
     mapping: Mapping
+    drift: tuple[Obstacle, ...]
 
 
-def _examined(asked: _Asked, options: Options, progress: Progress) -> Assessment:
-    """Assess a sound file at rest."""
-    path = asked.path
+def _asked(connection: Connection, target: str, catalog: Catalog, mapping: Mapping) -> _Asked:
+    drift = drift_of(connection, catalog, mapping.never_carried.keys() & {table.name for table in catalog.tables})
+    return _Asked(target, catalog, mapping, (_obstacle(drift),) if drift else ())
+
+
+def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
+    """Assess a file at rest: whatever stands in the way hides nothing of the rest."""
+    unsound: tuple[Obstacle, ...] = ()
+    with closing(open_source(path)) as reading:
+        try:
+            assert_sound(reading, progress)
+        except UnsoundError as error:
+            unsound = (_obstacle(error),)
+    try:
+        found = _examined(path, asked, options, progress)
+    except MigrationError as error:
+        if not unsound:
+            raise
+        found = _nothing_judged(path, error)
+    return replace(found, obstacles=(*asked.drift, *unsound, *found.obstacles))
+
+
+def _nothing_judged(path: Path, error: MigrationError) -> Assessment:
+    why = Unjudged("the source", "none of its values could be judged")
+    return Assessment(str(path), path.stat().st_size, obstacles=(_obstacle(error),), unjudged=(why,))
+
+
+def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
+    """Examine what has a plan."""
     size = path.stat().st_size
     with closing(open_source(path)) as reading:
         try:
-            plan = make_plan(asked.mapping, read_schema(reading), asked.catalog)
+            source = read_schema(reading)
+            plan, refusal = make_partial_plan(asked.mapping, source, asked.catalog)
         except MigrationError as error:
-            return Assessment(str(path), size, obstacles=(_obstacle(error),))
+            return _nothing_judged(path, error)
     found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
     with connect(asked.target, APPLICATION_NAME) as connection:
         judged = judge_constraints(connection, path, plan, found.waiting, progress)
     too_large = too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")
+    refusals = [refusal, too_large if options.engine == "pgloader" else None]
     return Assessment(
         source=str(path),
         bytes=size,
         rows=found.rows,
-        obstacles=(_obstacle(too_large),) if too_large and options.engine == "pgloader" else (),
+        obstacles=tuple(_obstacle(each) for each in refusals if each),
         findings=(*found.findings, *judged.findings),
         columns=found.columns,
         rules=tuple(each for each in found.rule_counts if each.count),
         unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
-        unjudged=judged.unjudged,
+        unjudged=(*_left_out(plan, source), *judged.unjudged),
         notes=(*found.notes, *([str(too_large)] if too_large and not options.engine else [])),
-        estimate=_estimate(found, size),
+        estimate=None if refusal else _estimate(found, size),
     )
+
+
+def _left_out(plan: Plan, source: SourceSchema) -> Iterator[Unjudged]:
+    """Yield what is neither carried nor left behind: its values are not judged."""
+    planned = {table.source.name: table for table in plan.tables}
+    for table in source.tables:
+        own = planned.get(table.name)
+        if own is None:
+            if table.name not in plan.tables_left_behind:
+                rows = "" if table.rows is None else f", so that its {counted(table.rows, 'row')} were not read"
+                yield Unjudged(f"table {table.name} of the source", f"it has no place in the plan{rows}")
+            continue
+        for column in table.columns:
+            if column.name not in own.source_columns and column.name not in own.left_behind:
+                yield Unjudged(f"column {table.name}.{column.name} of the source", "it has no place in the plan")
 
 
 def _estimate(found: Examination, size: int) -> Estimate:

@@ -11,7 +11,7 @@ from .constraint_judge import Unjudged
 from .errors import MigrationError
 from .finding_cells import ColumnCount, Finding, RuleCount, count_of
 from .plan import Plan
-from .run_step import readable_bytes, spoken_seconds
+from .run_step import counted, readable_bytes, spoken_seconds
 
 SHOWN_FINDINGS = 10
 
@@ -54,15 +54,16 @@ class Assessment:
     Attributes:
         source: The file as the operator named it.
         bytes: Its size.
-        rows: Target table to its rows; empty when no plan could be made.
+        rows: Target table to its rows, as far as they were judged.
         obstacles: What is wrong with the file or with the plan as a whole.
         findings: What of its values and rows does not fit.
         columns: What becomes of the cells of each column.
         rules: What the profile's rules would change.
         unmatched: Rules that would change nothing, as ``table.column: rule``.
-        unjudged: What of the target only the load itself will tell; ready means all but that.
+        unjudged: What was not judged: of the target, what only the load itself will tell (ready means all but that); of
+            the source, what has no place in a plan or cannot be read (it is not ready then).
         notes: What else the operator should know.
-        estimate: What a window will take; None when no plan could be made.
+        estimate: What a window will take; None when not everything has a place in the plan.
         longest_pause_ms: The longest time for which the application's writers could be held up; 0 for a file at rest.
         seconds: How long the look took.
     """
@@ -124,7 +125,7 @@ def as_document(assessment: Assessment) -> dict[str, Any]:
         "verdict": assessment.verdict.value,
         "source": assessment.source,
         "bytes": assessment.bytes,
-        "rows": sum(assessment.rows.values()),
+        "rows": sum(assessment.rows.values()) if assessment.rows else None,
         "tables": dict(assessment.rows),
         "misfits": assessment.misfits,
         "obstacles": [asdict(each) for each in assessment.obstacles],
@@ -143,7 +144,8 @@ def as_document(assessment: Assessment) -> dict[str, Any]:
 
 def as_lines(assessment: Assessment) -> Iterator[str]:
     """Yield an assessment as an operator reads it; the verdict comes last."""
-    yield f"{assessment.source}: {sum(assessment.rows.values()):,} rows, {readable_bytes(assessment.bytes)}"
+    read = counted(sum(assessment.rows.values()), "row") if assessment.rows else "rows not read"
+    yield f"{assessment.source}: {read}, {readable_bytes(assessment.bytes)}"
     width = max(map(len, assessment.rows), default=0)
     for table, rows in assessment.rows.items():
         yield f"  {table:<{width}}  {rows:>11,} rows  {_of_table(assessment, table)}"
@@ -156,7 +158,7 @@ def as_lines(assessment: Assessment) -> Iterator[str]:
         yield f"does not fit: {finding}"
         if len(finding.keys) > 1:
             yield f"  at {', '.join(finding.keys)}{', ...' if finding.count > len(finding.keys) else ''}"
-    yield from (f"only the load will tell: {each}" for each in assessment.unjudged)
+    yield from (f"not judged: {each}" for each in assessment.unjudged)
     yield from (f"mend: {mend}" for mend in mends_of(assessment))
     if estimate := assessment.estimate:
         parts = ", ".join(f"{step} {spoken_seconds(seconds)}" for step, seconds in estimate.seconds.items())

@@ -133,7 +133,9 @@ class Trial:
             UnaskableError: Its answer would depend on more than the rows, or PostgreSQL cannot make it here.
         """
         if isinstance(asked, Constraint) and asked.kind == "foreign key":
-            raise UnaskableError("it refers by arrays, or by texts in a collation of their own")
+            raise UnaskableError(
+                "it refers by arrays, by texts in a collation of their own, or to what has no place in the plan"
+            )
         try:
             with self.connection.transaction(force_rollback=True):
                 self._do(self._made(asked))

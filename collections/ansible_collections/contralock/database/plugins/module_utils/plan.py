@@ -15,6 +15,7 @@ from .catalog import Catalog, Column, Constraint
 from .cells import Cells
 from .conversion_base import Conversion
 from .conversions import conversion_for
+from .errors import MigrationError
 from .plan_problems import Problem, Problems
 from .profile import Condition, Default, Epoch, Lower, Mapping, Quarantine, Rule, TableMapping, Trim, Truncate
 from .rules_applied import apply_rules
@@ -132,13 +133,28 @@ def make_plan(mapping: Mapping, source: SourceSchema, catalog: Catalog) -> Plan:
         MigrationError: A table or column has no place, no source or no conversion, an entry of the mapping is for
             nothing, keys differ, ...: all of it in one message. Or two names would become one.
     """
+    plan, refusal = make_partial_plan(mapping, source, catalog)
+    if refusal:
+        raise refusal
+    return plan
+
+
+def make_partial_plan(mapping: Mapping, source: SourceSchema, catalog: Catalog) -> tuple[Plan, MigrationError | None]:
+    """Derive as much of the plan as can be: the arguments are those of ``make_plan``.
+
+    Returns:
+        The plan, without the tables and columns that have a problem; and what ``make_plan`` would raise about these.
+
+    Raises:
+        MigrationError: Two names would become one.
+    """
     problems = Problems()
     targets = _target_tables(mapping, source, catalog, problems)
     _check_entries(mapping, catalog, problems)
     tables = [_Pair(mapping, source.table(name), target, catalog, problems).plan() for name, target in targets.items()]
-    problems.raise_any()
+    tables = [table for table in tables if table.columns]
     present = {table.name for table in source.tables}
-    return Plan(
+    plan = Plan(
         tables=tuple(_parents_first(tables, catalog.constraints)),
         tables_left_behind={name: why for name, why in mapping.tables_left_behind.items() if name in present},
         schema=catalog.schema,
@@ -147,6 +163,7 @@ def make_plan(mapping: Mapping, source: SourceSchema, catalog: Catalog) -> Plan:
         sensitive=mapping.sensitive_columns(),
         notes=tuple(_notes(source, catalog, tables)),
     )
+    return plan, problems.refusal()
 
 
 def primary_key(catalog: Catalog, table: str) -> tuple[str, ...]:
@@ -214,14 +231,15 @@ class _Pair:
         planned = [self._column(sources[name], column) for name, column in columns.items() if name in sources]
         if not planned:
             self.problems.add(Problem.NOTHING_CARRIED, self.target)
+        carried = tuple(column for column in planned if column is not None)
         key = primary_key(self.catalog, self.target)
         self._check_key([columns[name] for name in key], sources)
         left_behind = self.mapping.columns_left_behind.get(self.target, {})
         return TablePlan(
             source=self.source,
             target=self.target,
-            columns=tuple(column for column in planned if column is not None),
-            key=key,
+            columns=carried,
+            key=key if {column.target.name for column in carried}.issuperset(key) else (),
             defaulted=tuple(self._defaulted(columns, sources)),
             left_behind={
                 column.name: left_behind[column.name] for column in self.source.columns if column.name in left_behind
@@ -243,6 +261,7 @@ class _Pair:
 
     def _column(self, name: str, column: Column) -> ColumnPlan | None:
         where = f"{column.table}.{column.name}"
+        before = self.problems.count
         exceptions = self.mapping.column(column.table, column.name)
         labels = {(enum.schema, enum.name): enum.labels for enum in self.catalog.enums}
         conversion = conversion_for(
@@ -265,6 +284,8 @@ class _Pair:
             return None
         for reason in _unfit_defaults(exceptions.rules, conversion):
             self.problems.add(Problem.UNFIT_DEFAULT, f"{where} ({reason})")
+        if self.problems.count > before:
+            return None
         return ColumnPlan(
             name, column, conversion, exceptions.rules, exceptions.sensitive, exceptions.may_match_nothing
         )

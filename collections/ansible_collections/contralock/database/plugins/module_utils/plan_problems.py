@@ -92,17 +92,21 @@ class Problems:
         """Note that the problem is one of this object (or sentence)."""
         self._found.setdefault(problem, []).append(name)
 
-    def raise_any(self) -> None:
-        """Refuse when there is a problem.
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._found.values()))
 
-        Raises:
-            MigrationError: With every object of every kind, and the mend of each kind; ``details`` has them by kind.
+    def refusal(self) -> MigrationError | None:
+        """Return the error that names every object of every kind, and the mend of each kind; None without any.
+
+        Its ``details`` has them by kind.
         """
         if not self._found:
-            return
+            return None
         ordered = {problem: self._found[problem] for problem in Problem if problem in self._found}
         named: Mapping[str, object] = {problem.name.lower(): names for problem, names in ordered.items()}
-        raise MigrationError(
+        return MigrationError(
             "; ".join(f"{problem.what}: {', '.join(names)}" for problem, names in ordered.items()),
             "; ".join(_capitalized(problem.mend, first=number == 0) for number, problem in enumerate(ordered)),
             {"problems": dict(named)},

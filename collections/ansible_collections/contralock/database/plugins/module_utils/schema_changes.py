@@ -20,7 +20,7 @@ from .connection import Connection
 from .errors import MigrationError
 from .schema_execution import prepare_transaction, refusal, run_text
 from .schema_files import Change, select_change
-from .schema_history import Record, add_record, one_runner, read_records, refuse_edited, remove_record
+from .schema_history import Record, add_record, drifted, one_runner, read_records, refuse_edited, remove_record
 from .table_ownership import hand_over, holder_of, to_hand_over
 
 State = Literal["present", "reverted"]
@@ -207,7 +207,7 @@ def _plan(connection: Connection, request: Request) -> Plan:
     # Whoever was given the tables may alter them. But nobody knows what a change would make of that, or a way back.
     holder = holder_of(connection, request.schema)
     if drift and (steps or holder is None or request.tables_owner not in (None, holder)):
-        raise _drifted(records[-1], catalog, drift)
+        raise drifted(records[-1], catalog, drift)
     if steps and request.state == "reverted" and not request.allow_data_loss:
         restored = records[-len(steps)].catalog_before
         schema_loss.refuse(connection, *schema_loss.missing_from(catalog, restored))
@@ -223,15 +223,6 @@ def _drift(last: Record, catalog: Catalog) -> list[str]:
             "Name that schema, or use a database of its own",
         )
     return difference(last.catalog, catalog.description)
-
-
-def _drifted(last: Record, catalog: Catalog, drift: list[str]) -> MigrationError:
-    return MigrationError(
-        f"schema {catalog.schema} is not what schema change {last.name} left: {'; '.join(drift)}",
-        "Undo what was changed by hand (or by the application), and write it as a schema change of its own after"
-        f" {last.name}.up.sql",
-        {"drift": drift},
-    )
 
 
 def _hand_over(connection: Connection, request: Request) -> list[str]:
@@ -310,7 +301,7 @@ def _verify(connection: Connection, schema: str, record: Record, name: str) -> N
         raise MigrationError(f"schema change {name} is not the last in the record, {record.name} is", "Run again")
     catalog = snapshot(connection, schema)
     if drift := _drift(record, catalog):
-        raise _drifted(record, catalog, drift)
+        raise drifted(record, catalog, drift)
 
 
 def _current_role(connection: Connection) -> str:

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from .catalog import Description
+from .catalog import Catalog, Description
 from .connection import Connection, set_locally
 from .errors import MigrationError
 from .schema_files import Change
@@ -116,6 +116,16 @@ def remove_record(connection: Connection, name: str) -> None:
     kept = (psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege)
     with contextlib.suppress(*kept), connection.transaction():
         connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(SCHEMA)))
+
+
+def drifted(last: Record, catalog: Catalog, drift: list[str]) -> MigrationError:
+    """Return the error of a schema that is not what its last change left; ``drift`` says how, in sentences."""
+    return MigrationError(
+        f"schema {catalog.schema} is not what schema change {last.name} left: {'; '.join(drift)}",
+        "Undo what was changed by hand (or by the application), and write it as a schema change of its own after"
+        f" {last.name}.up.sql",
+        {"drift": drift},
+    )
 
 
 @contextlib.contextmanager

@@ -8,20 +8,15 @@ the profile may mean it so. But the operator is told.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import psycopg
-
-from .catalog import Catalog, Description, Index, difference
-from .errors import MigrationError
+from .catalog import Catalog, Description, Index
 from .plan import Plan, TablePlan
-from .schema_history import read_records
+from .recorded_schema import alteration, without_objects
 from .source_file import explained, quote_identifier
 from .source_schema import ask_schema
-from .table_ownership import holder_of
 from .target_moment import Moment
-from .target_reader import MEND, server_message
 
 
 def structural_faults(moment: Moment, plan: Plan, expected: Description | None) -> tuple[list[str], list[str]]:
@@ -41,23 +36,8 @@ def structural_faults(moment: Moment, plan: Plan, expected: Description | None) 
     left_out = {table.name for table in plan.catalog.tables} - {table.target for table in plan.tables}
     catalog = without_tables(plan.catalog, left_out)
     faults = catalog.faults(moment.connection.info.user)
-    notes: list[str] = []
-    altered: list[str] = []
-    try:
-        if expected is None:
-            expected, notes = _recorded(moment, plan.schema)
-        if expected is not None:
-            wanted = without_objects(expected, plan.schema, left_out)
-            altered = difference(wanted, without_objects(catalog.description, plan.schema, left_out))
-        holder = holder_of(moment.connection, plan.schema) if altered else None
-    except psycopg.Error as error:
-        raise MigrationError(
-            f"the record of schema changes cannot be read from PostgreSQL: {server_message(error)}", MEND
-        ) from None
-    if holder is None:
-        return faults + altered, notes
-    notes += [f"altered by {holder}, who owns the tables, since the last schema change: {each}" for each in altered]
-    return faults, notes
+    changed = alteration(moment.connection, catalog, left_out, expected)
+    return [*faults, *changed.faults], changed.notes
 
 
 def without_tables(catalog: Catalog, tables: Collection[str]) -> Catalog:
@@ -74,33 +54,6 @@ def without_tables(catalog: Catalog, tables: Collection[str]) -> Catalog:
         indexes=[each for each in catalog.indexes if each.table not in tables],
         others=[each for name, each in kept.items() if name in named],
     )
-
-
-def without_objects(description: Description, schema: str, tables: Collection[str]) -> Mapping[str, str]:
-    """Return a catalog's description without some tables, what is part of them, and their sequences."""
-
-    def is_left_out(name: str, definition: str) -> bool:
-        return any(
-            name.endswith(f" {schema}.{table}")
-            or f" {schema}.{table}." in name
-            or (name.startswith("sequence ") and f" of {schema}.{table}." in definition)
-            for table in tables
-        )
-
-    return {name: definition for name, definition in description.items() if not is_left_out(name, definition)}
-
-
-def _recorded(moment: Moment, schema: str) -> tuple[Description | None, list[str]]:
-    """Return what the schema changes left, None where there is no record of them, and what could not be read."""
-    try:
-        # A refusal must not end the transaction whose snapshot all others read.
-        with moment.connection.transaction():
-            records = read_records(moment.connection)
-    except MigrationError as error:
-        return None, [f"the schema was not held against the recorded one: {error.fact}"]
-    if not records or f"schema {schema}" not in records[-1].catalog:
-        return None, []
-    return records[-1].catalog, []
 
 
 def source_notes(source: sqlite3.Connection, plan: Plan) -> list[str]:

@@ -29,6 +29,7 @@ from .errors import MigrationError
 from .findings import raise_findings
 from .load_faults import load_failure, server_fault
 from .pgloader_engine import PGLOADER
+from .recorded_schema import drift_of
 from .run_step import counted
 from .run_versions import versions_of
 from .sequence_values import exhausted_sequences, prove_sequences, set_sequences
@@ -264,8 +265,8 @@ def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
         Table to the rows that are there and may go: an earlier load's own, or whosever they are with discard_rows.
 
     Raises:
-        MigrationError: Its schema is not what the plan was made from, it holds rows of others, other tables refer to
-            it, or the engine cannot spell its names.
+        MigrationError: Its schema is not what the plan was made from, or what the schema changes left; it holds rows of
+            others, other tables refer to it, or the engine cannot spell its names.
     """
     plan = order.plan
     ENGINES[order.engine].assert_ready(connection, order)
@@ -274,6 +275,8 @@ def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
             f"the target's schema has changed since the plan was made: {'; '.join(changed[:5])}",
             "Let nobody change the schema meanwhile, and run again",
         )
+    if drift := drift_of(connection, plan.catalog, {table.name for table in plan.catalog.tables} - set(order.tables)):
+        raise drift
     assert_emptiable(connection, plan.schema, order.tables)
     filled = {table: rows for table, rows in row_counts(connection, plan.schema, order.tables).items() if rows}
     record = standing_record(connection, order.record)

@@ -72,7 +72,7 @@ verdict:
   returned: success
   type: str
 rows:
-  description: Rows of the source.
+  description: Rows of the source that were judged; null when it could not be read at all.
   returned: success
   type: int
 tables:
@@ -94,7 +94,8 @@ rules:
   elements: dict
 unjudged:
   description:
-    - What of the target only the load itself will tell, each with C(object) and C(why). Ready means all but that.
+    - What was not judged, each with C(object) and C(why), because only the load itself will tell (ready means all but
+      that), or because it has no place in a plan.
   returned: success
   type: list
   elements: dict
