@@ -1,5 +1,7 @@
 """Runs in the virtual environment: prints its packages, and fails unless they are whole and belong to this Python.
 
+With the argument ``files`` it looks at their files alone: what comes next imports them anyway.
+
 Standard output is a JSON array of "name==version", spelt as lock files spell them.
 
 pip believes a package's metadata; a pip that was killed leaves it beside code that is missing or cut short. What has to
@@ -14,7 +16,7 @@ import sys
 from pathlib import Path
 
 # Some are compiled: only an import shows that they fit this Python and this machine.
-for module in (
+compiled = (
     "adbc_driver_postgresql.dbapi",
     "adbc_driver_sqlite.dbapi",
     "jsonschema",
@@ -22,7 +24,8 @@ for module in (
     "psycopg_binary",
     "pyarrow",
     "yaml",
-):
+)
+for module in () if sys.argv[1:] == ["files"] else compiled:
     importlib.import_module(module)
 
 spoilt = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ class ActionModule(StepOfRun):
             self._take_over = str(details["run"])
             result = super().run(tmp, task_vars)
         if self._task.args.get("pages") and not result.get("failed") and not self._task.check_mode:
-            result["pages"] = list(self._write_pages(result, task_vars or {}))
+            result["pages"] = list(self._write_pages(result))
         return result
 
     def arguments(self, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +43,7 @@ class ActionModule(StepOfRun):
             arguments["take_over"] = self._take_over
         return arguments
 
-    def _write_pages(self, result: dict[str, Any], variables: dict[str, Any]) -> Iterator[str]:
+    def _write_pages(self, result: dict[str, Any]) -> Iterator[str]:
         """Write the page of each report, here and into its run's directory; yield where it is here."""
         reports = result.get("reports") or [result["report"]] if result.get("report") else []
         for report in reports:
@@ -50,7 +51,7 @@ class ActionModule(StepOfRun):
                 page = Path(self._task.args["pages"]).expanduser().absolute() / f"{report['run']}.html"
                 page.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 write_whole(page, _rendered(report))
-                self._put(page, f"{report['directory']}/report.html", variables)
+                self._put(page, f"{report['directory']}/report.html")
             except Exception as error:  # because nothing about a page may change how a run ends
                 said = f"the page of {report['run']} could not be written: {str(error) or type(error).__name__}"
                 result.setdefault("warnings", []).append(said)
@@ -58,22 +59,16 @@ class ActionModule(StepOfRun):
                 display.display(f"The page of the run: {page}")
                 yield str(page)
 
-    def _put(self, page: Path, place: str, variables: dict[str, Any]) -> None:
-        """Copy a page to the host."""
-        task = self._task.copy()
-        task.args = {"src": str(page), "dest": place, "mode": "0600"}
-        copy = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.copy",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        answer = copy.run(task_vars=variables)
-        if answer.get("failed"):
-            raise OSError(str(answer.get("msg", "it could not be copied to the host")))
+    def _put(self, page: Path, place: str) -> None:
+        """Copy a page to the host, whole or not at all."""
+        shell = self._connection._shell
+        # Ansible removes the directory when the task has ended.
+        given = shell.join_path(shell.tmpdir or self._make_tmp_path(), "page.html")
+        self._transfer_file(str(page), given)
+        given, partial, place = (shlex.quote(path) for path in (given, f"{place}.partial", place))
+        answer = self._low_level_execute_command(f"install -m 0600 {given} {partial} && mv -fT {partial} {place}")
+        if answer.get("rc") != 0:
+            raise OSError(str(answer.get("stderr") or answer.get("stdout") or "it could not be copied to the host"))
 
 
 def _rendered(report: Mapping[str, Any]) -> str:
