@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Apply the schema changes of a profile to PostgreSQL, or take them back.
 
-Exit codes: 0 everything is as wanted, 1 with --check something is pending, 2 refused or failed.
+Exit codes: 0 everything is as wanted, 1 with --check something is pending, 2 refused or failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with command_line.library():
     )
     from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 
-INTERRUPTED = "interrupted: the change that ran was rolled back, the ones before it stay"
+INTERRUPTED = "the change that ran was rolled back, the ones before it stay"
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -39,7 +39,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--diff", action="store_true", help="print the SQL")
     parser.add_argument("--allow-data-loss", action="store_true", help="let tables and columns with values go")
     parser.add_argument(
-        "--lock-wait", type=int, default=30, metavar="S", help="seconds to wait for locks (default: 30)"
+        "--lock-wait",
+        type=command_line.number_from(0),
+        default=30,
+        metavar="S",
+        help="seconds to wait for locks (default: 30)",
     )
     return parser.parse_args(arguments)
 

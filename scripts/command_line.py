@@ -1,7 +1,8 @@
 """What the scripts of this folder share: options, progress, how an answer is said, and the exit codes.
 
 A script is a verb of the library for a shell. It exits with 0 (done, the same, ready), 1 (it differs, is not ready, is
-pending) or 2 (it could not be told, nothing was done); whatever goes wrong is 2, as 1 is an answer.
+pending), 2 (it could not be told, nothing was done) or 130 (Ctrl-C, SIGTERM); whatever goes wrong is 2, as 1 is an
+answer. With --json there is one JSON object on standard output, whatever happens: the answer, or ``error``.
 """
 
 from __future__ import annotations
@@ -17,17 +18,32 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from ansible_collections.contralock.database.plugins.module_utils.profile import Mapping as ProfileMapping
     from rich.progress import Progress, TaskID
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ROOT / "files" / "profiles"
 sys.path.insert(0, str(ROOT / "collections"))
 
-EXIT_YES, EXIT_NO, EXIT_UNKNOWN = 0, 1, 2
+EXIT_YES, EXIT_NO, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
+#: Between two lines of a progress that is not on a terminal: at first, and at most; each time it is half as long again.
 SECONDS_BETWEEN_LINES = 2.0
+MOST_SECONDS_BETWEEN_LINES = 60.0
+
+
+def _end_at_once(_number: int, _frame: object) -> None:
+    """End a script that is still importing: nothing is open, and a traceback of an import says nothing."""
+    os.write(2, b"interrupted: nothing was begun\n")
+    if "--json" in sys.argv[1:]:
+        os.write(1, b'{"error": "interrupted: nothing was begun"}\n')
+    os._exit(EXIT_INTERRUPTED)
+
+
+signal.signal(signal.SIGINT, _end_at_once)
+signal.signal(signal.SIGTERM, _end_at_once)
 
 
 @contextlib.contextmanager
@@ -37,12 +53,20 @@ def library() -> Iterator[None]:
         yield
     except ModuleNotFoundError as missing:
         advice = "Use .venv/bin/python, which `make setup` makes."
-        print(f"refused: this Python has no {missing.name}. {advice}", file=sys.stderr)
+        _refuse("refused", f"this Python has no {missing.name}. {advice}", as_json="--json" in sys.argv[1:])
         sys.exit(EXIT_UNKNOWN)
 
 
+def _refuse(how: str, why: str, *, as_json: bool, details: Mapping[str, object] | None = None) -> None:
+    """Say why there is no answer: a line on standard error, and with --json an object on standard output."""
+    print(f"{how}: {why}", file=sys.stderr)
+    if as_json:
+        say(json.dumps({"error": why, "details": details or {}}, indent=2, ensure_ascii=False, default=str))
+
+
 with library():
-    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+    from ansible_collections.contralock.database.plugins.module_utils.driver_errors import driver_errors_told
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, in_words, notes_of
     from ansible_collections.contralock.database.plugins.module_utils.run_step import progress_line, spoken_seconds
 
 
@@ -55,9 +79,19 @@ class Answer:
     yes: bool
 
 
-def parser_of(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the options that all scripts have."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+class _Parser(argparse.ArgumentParser):
+    """Refuses a bad option like any other fault: in one line, and as JSON where that is asked for."""
+
+    def error(self, message: str) -> NoReturn:
+        why = f"{message} ({self.prog} --help lists the options)"
+        _refuse("refused", why, as_json="--json" in sys.argv[1:])
+        sys.exit(EXIT_UNKNOWN)
+
+
+def parser_of(description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all scripts have, and with these words around them in its help."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(description=description, formatter_class=form, epilog=epilog)
     parser.add_argument("--json", action="store_true", help="print the answer as JSON instead of lines")
     parser.add_argument("--quiet", action="store_true", help="print nothing but refusals; see the exit code")
     return parser
@@ -68,6 +102,51 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", type=Path, metavar="FILE.sqlite", help="the SQLite file, which nobody writes meanwhile"
     )
+
+
+def number_from(least: int) -> Callable[[str], int]:
+    """Return what reads an option's whole number, and refuses one below the least that means something."""
+
+    def number(text: str) -> int:
+        if (found := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{found} is less than {least}")
+        return found
+
+    return number
+
+
+def seconds(text: str) -> float:
+    """Read an option's time: more than 0 s and not for ever."""
+    if not 0 < (found := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
+    return found
+
+
+def new_file(text: str) -> Path:
+    """Read the name of a file that is going to be written, and refuse it before the work and not after it."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {str(path.parent)!r}")
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder, and a file is meant")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written by this user")
+    return path
+
+
+def folder(text: str) -> Path:
+    """Read the name of a folder that is there or can be made."""
+    path = Path(text)
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise argparse.ArgumentTypeError(f"{str(there)!r} is a file, and a folder is meant")
+    return path
+
+
+def add_workers(parser: argparse.ArgumentParser, default: int, what: str) -> None:
+    """Add the number of threads."""
+    help_text = f"{what} (default: {default})"
+    parser.add_argument("--workers", type=number_from(1), default=default, metavar="N", help=help_text)
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
@@ -113,13 +192,28 @@ def profile_folder(profile: str) -> Path:
     return folder
 
 
+def mapping_of(profile: str) -> ProfileMapping:
+    """Return the mapping of the profile that a name or a path stands for.
+
+    Raises:
+        MigrationError: There is none, or it is wrong.
+    """
+    with library():
+        from ansible_collections.contralock.database.plugins.module_utils.profile import (  # noqa: PLC0415 (scripts without a profile need not load it)
+            load_profile,
+        )
+
+    return load_profile(profile_folder(profile)).mapping
+
+
 class Screen:
-    """Says on standard error how far a verb is: a bar on a terminal, elsewhere a line every other second."""
+    """Says on standard error how far a verb is: a bar on a terminal, elsewhere a line now and then."""
 
     def __init__(self, verb: str, quiet: bool) -> None:
         self._verb = verb
         self._quiet = quiet
-        self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._pause = SECONDS_BETWEEN_LINES
+        self._next = time.monotonic() + self._pause
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -139,7 +233,8 @@ class Screen:
         if sys.stderr.isatty():
             self._draw({"line": said} if isinstance(said, str) else said)
         elif time.monotonic() >= self._next:
-            self._next = time.monotonic() + SECONDS_BETWEEN_LINES
+            self._pause = min(self._pause * 1.5, MOST_SECONDS_BETWEEN_LINES)
+            self._next = time.monotonic() + self._pause
             line = said if isinstance(said, str) else progress_line(said)
             print(f"{self._verb}: {line.removeprefix(f'{self._verb}: ')}", file=sys.stderr, flush=True)
 
@@ -186,7 +281,7 @@ def run(
     *,
     name: str,
     refused: str = "could not tell",
-    interrupted: str = "interrupted: nothing is known, and nothing was written",
+    interrupted: str = "nothing is known, and nothing was written",
 ) -> int:
     """Carry a verb out and say its answer.
 
@@ -195,14 +290,15 @@ def run(
         given: Options of ``parser_of``.
         name: The verb, for its progress.
         refused: What stands before the reason when it could not be carried out.
-        interrupted: What is said after Ctrl-C or SIGTERM.
+        interrupted: What is said after Ctrl-C or SIGTERM; what the exception has as notes follows it.
 
     Returns:
         The exit code.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
-        with Screen(name, given.quiet) as screen:
+        with Screen(name, given.quiet) as screen, driver_errors_told(str(getattr(given, "source", "the file"))):
             answer = verb(given, screen)
         if given.json:
             say(json.dumps(answer.document, indent=2, ensure_ascii=False, default=str))
@@ -210,15 +306,24 @@ def run(
             for line in answer.lines:
                 say(line)
     except MigrationError as error:
-        print(f"{refused}: {error}", file=sys.stderr)
-        if given.json:
-            say(json.dumps({"error": str(error), "details": error.details}, indent=2, default=str))
+        error.mend = in_words(error.mend, _options(given))
+        _refuse(refused, str(error), as_json=given.json, details=error.details)
         return EXIT_UNKNOWN
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        _refuse("interrupted", ". ".join([interrupted, *notes_of(interruption)]), as_json=given.json)
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(refused, f"{where}{error.strerror or error}", as_json=given.json)
         return EXIT_UNKNOWN
-    except Exception:
+    except Exception as error:
         # Python itself would exit with 1, which is an answer.
         traceback.print_exc()
+        _refuse(refused, f"an error of this program ({type(error).__name__}); please report it", as_json=given.json)
         return EXIT_UNKNOWN
     return EXIT_YES if answer.yes else EXIT_NO
+
+
+def _options(given: argparse.Namespace) -> dict[str, str]:
+    """Return the library's names of options to how they are typed here."""
+    return {name: f"--{name.replace('_', '-')}" for name in vars(given) if "_" in name}

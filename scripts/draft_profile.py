@@ -5,7 +5,7 @@ Without --target the draft is tried on a private PostgreSQL cluster of this mach
 in a scratch database beside the target, which is dropped afterwards.
 
 Exit codes: 0 drafted, and everything in the file fits; 1 drafted, and something does not fit yet (README.md says what);
-2 nothing was drafted.
+2 nothing was drafted, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parse_arguments(arguments),
         name="draft",
         refused="nothing was drafted",
-        interrupted="interrupted: nothing was written",
+        interrupted="nothing was written",
     )
 
 

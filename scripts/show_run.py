@@ -4,7 +4,7 @@
 On the application's host, or on a copy of a run's directory. Without a directory: the latest run under --root.
 
 Exit codes: 0 the run is done, or the list is printed; 1 it is under way, failed or was taken back; 2 it could not be
-told.
+told; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command_line.parser_of(__doc__)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN_DIRECTORY")
     parser.add_argument("--root", type=Path, default=ROOT, help=f"directory of all runs (default: {ROOT})")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page, too")
+    parser.add_argument("--html", type=command_line.new_file, metavar="FILE", help="write the report as a page, too")
     parser.add_argument(
         "--benchmark", type=Path, metavar="FILE", help="what the page shows instead of the run's own benchmark.json"
     )
@@ -57,9 +57,18 @@ def find_run(options: argparse.Namespace) -> RunDirectory:
     return found
 
 
-def list_runs(root: Path) -> str:
-    """Return a line for each run, the latest last."""
-    return "\n".join(f"{run.id}  {run.outcome() or 'open, at ' + run.current().name}" for run in runs_in(root))
+def listed(run: RunDirectory) -> dict[str, str | None]:
+    """Return a run in few words; one whose journal is damaged is listed all the same."""
+    try:
+        return {"run": run.id, "outcome": run.outcome(), "at": run.current().name}
+    except MigrationError as error:
+        return {"run": run.id, "outcome": "damaged", "at": None, "error": str(error)}
+
+
+def line_of(found: dict[str, str | None]) -> str:
+    """Return a run of the list as a line."""
+    why = f": {found['error']}" if "error" in found else ""
+    return f"{found['run']}  {found['outcome'] or 'open, at ' + str(found['at'])}{why}"
 
 
 def who_works(run: RunDirectory) -> list[str]:
@@ -100,8 +109,8 @@ def show(given: argparse.Namespace, _screen: Screen) -> Answer:
     """Show the run, or list all of them."""
     run = find_run(given)
     if given.list:
-        runs = [{"run": each.id, "outcome": each.outcome(), "at": each.current().name} for each in runs_in(run.root)]
-        return Answer({"runs": runs}, list_runs(run.root).splitlines(), yes=True)
+        runs = [listed(each) for each in runs_in(run.root)]
+        return Answer({"runs": runs}, map(line_of, runs), yes=True)
     report = make_report(run)
     if given.html:
         write_page(report, given.html, given.benchmark)

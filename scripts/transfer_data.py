@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Load every row of a SQLite file into PostgreSQL as a profile says, or leave PostgreSQL as it was.
 
-The target's schema is there already (apply_schema.py) and its tables are empty. What stood in the target is recorded in
-the directory of --directory before the first row, so that a load which was killed is taken back by the next one, or by
---take-back.
+The target's schema is there already (apply_schema.py), and its tables hold nothing but an earlier load's rows. What
+stood in the target is recorded in the directory of --directory before the first row, so that a load which was killed is
+taken back by the next one, or by --take-back.
 
-Exit codes: 0 loaded (or taken back), 2 nothing was loaded.
+The rows of an earlier load stay until this one is prepared and judged; then they are taken out, and the report says how
+many. When the load fails after that, the message says that they are gone.
+
+Exit codes: 0 loaded (or taken back), 2 nothing was loaded, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,8 +25,8 @@ import command_line
 from command_line import Answer, Screen
 
 with command_line.library():
-    from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
-    from ansible_collections.contralock.database.plugins.module_utils.run_step import spoken_seconds
+    from ansible_collections.contralock.database.plugins.module_utils.errors import notes_of
+    from ansible_collections.contralock.database.plugins.module_utils.run_step import counted, spoken_seconds
     from ansible_collections.contralock.database.plugins.module_utils.target_restore import Restored
     from ansible_collections.contralock.database.plugins.module_utils.transfer import (
         TIME_LIMIT_SECONDS,
@@ -33,7 +37,7 @@ with command_line.library():
 
 #: https://specifications.freedesktop.org/basedir-spec/latest/: state that outlives a run and is no configuration.
 DIRECTORY = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "contralock-migration"
-INTERRUPTED = "interrupted: the tables are empty again, as they were"
+INTERRUPTED = "nothing was loaded"
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -45,16 +49,20 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--engine", choices=("pgloader", "arrow"), default="pgloader", help="default: pgloader")
     parser.add_argument("--check", action="store_true", help="say what a load would do, and change nothing")
     parser.add_argument("--take-back", action="store_true", help="take back what a load from here has left")
-    parser.add_argument("--discard-rows", action="store_true", help="let rows go that are in the target already")
     parser.add_argument(
-        "--workers", type=int, default=WORKERS, metavar="N", help=f"threads of the engine arrow (default: {WORKERS})"
+        "--discard-rows", action="store_true", help="let rows go that others have written or changed there"
     )
+    command_line.add_workers(parser, WORKERS, "threads of the engine arrow")
     parser.add_argument(
-        "--time-limit", type=float, default=TIME_LIMIT_SECONDS, metavar="S", help="seconds that the load may take"
+        "--time-limit",
+        type=command_line.seconds,
+        default=TIME_LIMIT_SECONDS,
+        metavar="S",
+        help="seconds that the load may take",
     )
     parser.add_argument(
         "--directory",
-        type=Path,
+        type=command_line.folder,
         default=DIRECTORY,
         metavar="DIR",
         help=f"for the record of the target and, meanwhile, the load's files (default: {DIRECTORY})",
@@ -67,7 +75,7 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
     given.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     request = Request(
         target=given.target or "",
-        mapping=load_profile(command_line.profile_folder(given.profile)).mapping,
+        mapping=command_line.mapping_of(given.profile),
         root=given.directory,
         label="by_hand",
         schema=given.schema,
@@ -78,32 +86,48 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
         workers=given.workers,
     )
     if given.take_back:
-        restored = empty(request, check_only=given.check)
+        with noted("Whether it was taken back shows --take-back --check"):
+            restored = empty(request, check_only=given.check)
         return Answer({"changed": restored.changed, **asdict(restored)}, lines_of_restored(restored), yes=True)
     if given.check:
         found = check(request, given.source)
-        lines = [f"would load {found.rows:,} rows with {given.engine}"]
+        lines = [f"would load {counted(found.rows, 'row')} with {given.engine}"]
         if found.earlier_rows:
-            lines.append(f"would take out {found.earlier_rows:,} rows of an earlier load first")
+            lines.append(f"would take out {counted(found.earlier_rows, 'row')} that the target holds first")
         return Answer(asdict(found), lines, yes=True)
-    report = load(request, given.source, screen).report
+    with noted("What the target held is still there"):
+        report = load(request, given.source, screen).report
     return Answer(asdict(report), lines_of(report), yes=True)
+
+
+@contextlib.contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Say what is left after an interruption that nobody has said anything about."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        if not notes_of(interruption):
+            interruption.add_note(note)
+        raise
 
 
 def lines_of(report: TransferReport) -> Iterator[str]:
     """Yield the report of a load for a person."""
+    if report.earlier_rows:
+        yield f"took out {counted(report.earlier_rows, 'row')} that the target held"
     width = max(map(len, report.tables), default=0)
     for name, table in report.tables.items():
         yield f"{name:<{width}}  {table.rows:>11,} rows  {table.bytes:>15,} bytes"
     for each in report.rule_counts:
         yield f"rule {each.rule} changed {each.count:,} values of {each.table}.{each.column}"
     seconds = report.prepare_seconds + report.load_seconds + report.analyze_seconds
-    yield f"loaded {report.rows:,} rows with {report.engine} {report.engine_version}, in {spoken_seconds(seconds)}"
+    by = f"{report.engine} {report.engine_version}"
+    yield f"loaded {counted(report.rows, 'row')} with {by}, in {spoken_seconds(seconds)}"
 
 
 def lines_of_restored(restored: Restored) -> Iterator[str]:
     """Yield what was taken back for a person."""
-    yield from (f"{table}: {rows:,} rows taken out" for table, rows in restored.rows.items())
+    yield from (f"{table}: {counted(rows, 'row')} taken out" for table, rows in restored.rows.items())
     yield from (f"put back: {each}" for each in restored.objects)
     if not restored.changed:
         yield "nothing to take back"

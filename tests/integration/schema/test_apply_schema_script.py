@@ -89,8 +89,8 @@ def test_refusals_have_exit_code_2(profile: str, database: Database, tmp_path: P
             "there is no profile ''. Give one of contralock, contralock_deployed, or a profile's folder.",
         ),
         (("--profile", profile, "--target", "host=/nowhere", "--to", "1"), "'to' ('1') says how far"),
-        (("--profile", profile, "--target", "host=/nowhere", "--lock-wait", "-1"), "lock_wait is -1 seconds. Give 0"),
-        ((), "usage:"),
+        (("--profile", profile, "--target", "host=/nowhere", "--lock-wait", "-1"), "--lock-wait: -1 is less than 0"),
+        ((), "arguments are required: --profile"),
     ):
         refused = run(*arguments)
         assert (refused.returncode, refused.stdout) == (2, "")

@@ -113,7 +113,7 @@ def test_a_killed_runner_leaves_nothing_and_the_next_goes_on(
     _, errors = runner.communicate(timeout=20)
     assert "Traceback" not in errors
     # What can be heard is heard: the runner says what stays.
-    assert runner.returncode == (-how if how == signal.SIGKILL else 2)
+    assert runner.returncode == (-how if how == signal.SIGKILL else 130)
     # The server notices within client_connection_check_interval, though its statement would sleep on.
     until(lambda: not sleeping(database))
     assert recorded(database.conninfo) == NAMES[:1]

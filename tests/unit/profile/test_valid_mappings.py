@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import profile
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.naming import NamingRule
 from ansible_collections.contralock.database.plugins.module_utils.profile import (
@@ -176,3 +178,15 @@ def test_the_schema_s_examples_are_valid() -> None:
 @pytest.mark.parametrize("folder", sorted(file.parent.name for file in PROFILES.glob("*/mapping.yml")))
 def test_the_profiles_of_this_project_load(folder: str) -> None:
     assert load_profile(PROFILES / folder).name == folder
+
+
+def test_a_profile_that_was_copied_without_the_schema_loads(tmp_path: Path) -> None:
+    copied = shutil.copytree(PROFILES / "contralock", tmp_path / "somewhere" / "mine")
+    assert load_profile(copied).document_schema == SCHEMA
+
+
+def test_a_schema_that_is_nowhere_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile, "PROFILES", "no/such/folder")
+    (tmp_path / "mapping.yml").write_text("version: 1\nnaming: keep\n")
+    with pytest.raises(MigrationError, match=r"has no mapping\.schema\.json.* Copy "):
+        load_profile(tmp_path)

@@ -30,6 +30,8 @@ from .source_encoding import Encoding
 
 MAPPING_FILE = "mapping.yml"
 SCHEMA_FILE = "mapping.schema.json"
+#: Where the project has its own profiles.
+PROFILES = "files/profiles"
 
 
 class Condition(StrEnum):
@@ -238,7 +240,7 @@ class Profile:
 
 
 def load_profile(path: Path) -> Profile:
-    """Read a profile from its folder; the schema of its mapping lies in the folder above, or in the folder itself.
+    """Read a profile from its folder; the schema of its mapping lies there, in the folder above, or in the project.
 
     Raises:
         MigrationError: A file is missing or cannot be read, or the mapping is wrong; the message names the file, the
@@ -246,9 +248,12 @@ def load_profile(path: Path) -> Profile:
     """
     file = path / MAPPING_FILE
     document = read_yaml(file)
-    # A profile that lives elsewhere, such as a drafted one, brings it along.
-    own = path / SCHEMA_FILE
-    schema = read_schema(own if own.is_file() else path.parent / SCHEMA_FILE)
+    # A profile that lives elsewhere, such as a drafted one, may bring it along; one that was copied by hand forgets it.
+    places = [path, path.parent, *(folder / PROFILES for folder in Path(__file__).resolve().parents)]
+    found = next((place / SCHEMA_FILE for place in places if (place / SCHEMA_FILE).is_file()), None)
+    if found is None:
+        raise MigrationError(f"{path} has no {SCHEMA_FILE}", f"Copy {PROFILES}/{SCHEMA_FILE} of the project into it")
+    schema = read_schema(found)
     mapping = parse_mapping(document, schema, str(file))
     if mapping.key_otherwise == path.name:
         raise MigrationError(

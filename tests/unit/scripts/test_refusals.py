@@ -1,0 +1,163 @@
+"""Whatever is wrong with a call, a script says it in a line, with --json as an object too, and exits with 2 or 130."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils import transfer_step
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import create_run
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+NAMES = sorted(path.name for path in SCRIPTS.glob("*.py") if path.name != "command_line.py")
+MOVE = ("{source}", "--profile", "contralock", "--target", "host=/nowhere")
+
+#: Script, its options, and what is said. {here} is a folder, {file} a file in it, {source} a SQLite file.
+CASES = [
+    *((name, ("--no-such-option",), "--help lists the options") for name in NAMES),
+    ("assess_source.py", (*MOVE, "--html", "{here}/none/page.html"), "--html: there is no folder"),
+    ("assess_source.py", (*MOVE, "--html", "{here}"), "--html: '{here}' is a folder"),
+    ("assess_source.py", (*MOVE, "--workers", "0"), "--workers: 0 is less than 1"),
+    ("assess_source.py", (*MOVE, "--workers", "two"), "--workers: invalid"),
+    ("assess_source.py", MOVE, "cannot connect to PostgreSQL"),
+    ("assess_source.py", ("{here}/none.sqlite", *MOVE[1:]), "cannot connect to PostgreSQL"),
+    ("transfer_data.py", (*MOVE, "--directory", "{file}"), "--directory: '{file}' is a file"),
+    ("transfer_data.py", (*MOVE, "--directory", "{file}/below/it"), "--directory: '{file}' is a file"),
+    ("transfer_data.py", (*MOVE, "--directory", "/proc/none"), "/proc/none: No such file or directory"),
+    ("transfer_data.py", (*MOVE, "--workers", "0"), "--workers: 0 is less than 1"),
+    ("transfer_data.py", (*MOVE, "--time-limit", "0"), "--time-limit: '0' is no time"),
+    ("transfer_data.py", (*MOVE, "--time-limit", "nan"), "--time-limit: 'nan' is no time"),
+    ("transfer_data.py", (*MOVE, "--engine", "copy"), "--engine: invalid choice: 'copy'"),
+    ("transfer_data.py", (*MOVE[:1], "--profile", "absent", "--directory", "{here}/d"), "there is no profile 'absent'"),
+    ("compare_databases.py", (*MOVE, "--limit", "-1"), "--limit: -1 is less than 0"),
+    ("compare_databases.py", (*MOVE, "--workers", "-2"), "--workers: -2 is less than 1"),
+    ("compare_databases.py", MOVE[:1], "arguments are required: --profile"),
+    ("apply_schema.py", (*MOVE[1:], "--lock-wait", "-1"), "--lock-wait: -1 is less than 0"),
+    ("apply_schema.py", (*MOVE[1:], "--state", "gone"), "--state: invalid choice"),
+    ("draft_profile.py", ("{source}", "--written-by", "nobody"), "--written-by: invalid choice"),
+    ("draft_profile.py", ("{here}/none.sqlite", "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
+    ("generate_source.py", ("{here}/none/a.sqlite",), "is not a directory"),
+    ("generate_source.py", ("{source}",), "exists"),
+    ("generate_source.py", ("{here}/new.sqlite", "--rows", "-1"), "-1 rows cannot be written"),
+    ("show_run.py", ("--root", "{here}/none"), "there is no run in {here}/none"),
+    ("show_run.py", ("--html", "{here}/none/page.html"), "--html: there is no folder"),
+]
+
+
+@dataclass(frozen=True)
+class Said:
+    code: object
+    out: str
+    err: str
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "file").touch()
+    (tmp_path / "source.sqlite").touch()
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """A script takes signals for itself, as it is a process of its own elsewhere."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def play(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """Runs a script in this process, which has imported most of what it needs."""
+
+    def played(name: str, *arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        monkeypatch.syspath_prepend(str(SCRIPTS))
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+        return Said(end.value.code, *capsys.readouterr())
+
+    return played
+
+
+@pytest.mark.parametrize(("name", "arguments", "words"), CASES)
+def test_a_bad_call_is_refused_in_a_line(
+    here: Path, play: Callable[..., Said], name: str, arguments: tuple[str, ...], words: str
+) -> None:
+    places = {"here": here, "file": here / "file", "source": here / "source.sqlite"}
+    given = [each.format(**places) for each in arguments]
+    said = play(name, *given)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1), said
+    assert words.format(**places) in said.err
+    as_json = play(name, *given, "--json")
+    assert as_json.code == 2
+    assert words.format(**places) in json.loads(as_json.out)["error"]
+    assert "Traceback" not in said.err + as_json.err
+
+
+INTERRUPTER = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.endswith("module_utils.errors"):
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_that_is_interrupted_while_it_imports(tmp_path: Path, name: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTER)
+    command = [sys.executable, str(SCRIPTS / name), "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert (done.returncode, done.stderr) == (130, "interrupted: nothing was begun\n")
+    assert json.loads(done.stdout) == {"error": "interrupted: nothing was begun"}
+
+
+def test_a_verb_that_is_interrupted(here: Path, play: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        interruption = KeyboardInterrupt()
+        interruption.add_note("The target is empty and whole again")
+        raise interruption
+
+    monkeypatch.setattr(transfer_step, "load", interrupted)
+    given = ["here.sqlite", "--profile", "contralock", "--directory", str(here / "state"), "--json"]
+    said = play("transfer_data.py", *given)
+    assert said.code == 130
+    assert said.err == "interrupted: nothing was loaded. The target is empty and whole again\n"
+    assert json.loads(said.out)["error"] in said.err
+
+
+def test_a_mend_names_the_option_as_it_is_typed(
+    here: Path, play: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise MigrationError("rows have changed", "When they may go, say so with discard_rows")
+
+    monkeypatch.setattr(transfer_step, "load", refused)
+    given = ["here.sqlite", "--profile", "contralock", "--directory", str(here / "state")]
+    said = play("transfer_data.py", *given)
+    assert said.err == "refused: rows have changed. When they may go, say so with --discard-rows.\n"
+
+
+def test_a_damaged_run_is_listed_beside_the_others(tmp_path: Path, play: Callable[..., Said]) -> None:
+    good, damaged = create_run(tmp_path, "rehearse", {}), create_run(tmp_path, "cut_over", {})
+    (damaged.path / "journal.jsonl").write_text("nonsense\n" * 2)
+    said = play("show_run.py", "--root", str(tmp_path), "--list")
+    assert (said.code, said.err) == (0, "")
+    lines = dict(line.split("  ", 1) for line in said.out.splitlines())
+    assert lines[good.id].startswith("open, at ")
+    assert lines[damaged.id].startswith("damaged: ")
+    listed = json.loads(play("show_run.py", "--root", str(tmp_path), "--list", "--json").out)["runs"]
+    assert {each["run"]: each["outcome"] for each in listed} == {good.id: None, damaged.id: "damaged"}
