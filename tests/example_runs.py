@@ -94,7 +94,7 @@ def facts_of(tables: Sequence[str] = TABLES) -> dict[str, dict[str, Any]]:
 
 def cut_over_that_succeeded(root: Path, tables: Sequence[str] = TABLES) -> RunDirectory:
     """Write a run that did all it had to do, with the documents of its verbs."""
-    run = write_journal(root, [*steps_up_to("cut_over", "prove", facts_of(tables)), *closed("done")])
+    run = write_journal(root, [*steps_up_to("cut_over", "let_in", facts_of(tables)), *closed("done")])
     seconds = {"transfer": 9.0, "compare": 4.0, "window": 33.0}
     found = Assessment(
         "app.sqlite", 17 * 2**20, dict.fromkeys(tables, 1000), rules=RULES, estimate=Estimate(seconds, 1, 1)

@@ -50,6 +50,7 @@ TABLES: dict[tuple[str, str], int | None] = {
     ("schema_files.py", "_TEXT_FAULTS"): 1,
     ("plan_problems.py", "Problem"): 0,
     ("service_health.py", "_ask"): None,
+    ("service_health.py", "no_answer"): None,
     ("assessment_report.py", "_not_ready"): None,
     ("followed_module.py", "_died"): None,
 }

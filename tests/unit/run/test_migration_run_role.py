@@ -89,7 +89,7 @@ def test_the_page_of_what_a_way_back_closes_is_written_too(play, root, runs, tmp
     forward = runs.open()
     runs.do(forward, up_to="back_up")
     back = runs.open("roll_back")
-    runs.do(back, up_to="prove")
+    runs.do(back, up_to="let_in")
     module = {"state": "closed", "run": str(back.run.path), "pages": str(tmp_path / "pages"), "lease": back.lease}
     code, output = play([{"contralock.database.migration_run": module}])
     assert code == 0, output
@@ -113,7 +113,7 @@ def plant(fault: str, run: Path, pages: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("fault", ["no folder", "no library", "no place on the host"])
 def test_what_goes_wrong_with_a_page_is_told_and_changes_nothing_else(play, root, runs, monkeypatch, fault):
     opened = runs.open()
-    runs.do(opened, up_to="prove")
+    runs.do(opened, up_to="let_in")
     pages = play.folder / "pages"
     plant(fault, opened.run.path, pages, monkeypatch)
     module = {"state": "closed", "run": str(opened.run.path), "pages": str(pages), "lease": opened.lease}

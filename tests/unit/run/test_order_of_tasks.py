@@ -90,7 +90,11 @@ PAIRS = [
     ("cutover", "data_transfer/settle.yml", "pg_schema"),
     ("cutover", r"assert __cutover_schema.pending \| length == 0", "source_assessment"),
     ("cutover", "source_assessment", "migration_run begun stop"),
-    ("cutover", "application_access tested", "migration_run begun stop"),
+    ("cutover", "application_access tested", "migration_run begun keep_out"),
+    ("cutover", r"assert .*application_service_canary_table", "migration_run begun keep_out"),
+    # Users are kept out before anything stops, and come in when it is proven.
+    ("cutover", "application_service/close.yml", "migration_run done keep_out"),
+    ("cutover", "migration_run done keep_out", "migration_run begun stop"),
     ("cutover", "application_service/stop.yml", "source_fence/main.yml"),
     ("cutover", "source_fence/main.yml", "sqlite_backup/main.yml"),
     ("cutover", "sqlite_backup/main.yml", "data_transfer/main.yml"),
@@ -102,10 +106,15 @@ PAIRS = [
     ("cutover", "application_service/start.yml", "application_service/wait.yml"),
     ("cutover", "application_service/wait.yml", "migration_run done start"),
     ("cutover", "migration_run done start", "application_proof prove postgresql"),
-    ("cutover", "application_proof prove postgresql", "migration_run/close.yml"),
+    ("cutover", "application_proof prove postgresql", "migration_run begun let_in"),
+    ("cutover", "application_service/open.yml", "migration_run done let_in"),
+    ("cutover", "migration_run done let_in", "migration_run/close.yml"),
     ("rollback", "source_restore/test.yml", "migration_run begun stop"),
     ("rollback", "data_integrity_result.later_rows == rollback_discard_rows", "migration_run begun stop"),
     ("rollback", "assert not __rollback_target.answers", "migration_run begun stop"),
+    ("rollback", "data_integrity_result.later_rows == rollback_discard_rows", "migration_run begun keep_out"),
+    ("rollback", "application_service/close.yml", "migration_run done keep_out"),
+    ("rollback", "migration_run done keep_out", "migration_run begun stop"),
     ("rollback", "application_service/stop.yml", "application_access absent revoke"),
     # Whoever may still connect writes behind a count.
     ("rollback", "application_access absent revoke", "migration_run begun recount"),
@@ -115,7 +124,9 @@ PAIRS = [
     ("rollback", "application_service/start.yml", "application_service/wait.yml"),
     ("rollback", "application_service/wait.yml", "migration_run done start"),
     ("rollback", "migration_run done start", "application_proof prove sqlite"),
-    ("rollback", "application_proof prove sqlite", "migration_run/close.yml"),
+    ("rollback", "application_proof prove sqlite", "migration_run begun let_in"),
+    ("rollback", "application_service/open.yml", "migration_run done let_in"),
+    ("rollback", "migration_run done let_in", "migration_run/close.yml"),
 ]
 
 
@@ -146,10 +157,26 @@ def test_what_is_proven_is_not_taken_back():
     assert [rescue["ansible.builtin.import_tasks"]["file"] for rescue in window["rescue"]] == ["take_back.yml"]
 
 
-def test_the_proof_of_sqlite_is_one_of_the_service_s_own_processes():
-    """A shell that somebody left open on the file is not the application."""
-    (proof,) = [task[f"{MODULES}application_proof"] for task in tasks_of("rollback") if label(task).endswith("sqlite")]
-    assert proof["unit"] == "{{ application_service_unit if application_service_manager == 'systemd' else '' }}"
+def test_once_users_may_be_in_nothing_goes_back_by_itself():
+    """The proof is not repeated then, either: what it finds would be taken back."""
+    main = yaml.safe_load((ROLES / "cutover/tasks/main.yml").read_text("utf-8"))
+    (cut_over,) = [task["block"] for task in main if task["name"] == "Cut over"]
+    (window,) = [task for task in cut_over if task.get(IMPORTS[0], {}).get("file") == "window.yml"]
+    assert window["when"].endswith("__cutover_steps.let_in == 'waiting'")
+    assert "window.yml" not in str(yaml.safe_load((ROLES / "cutover/tasks/finish.yml").read_text("utf-8")))
+    assert not [text for text in map(label, tasks_of("cutover", "finish.yml")) if "proof" in text or "rollback" in text]
+
+
+@pytest.mark.parametrize("role", ["cutover", "rollback", "validation"])
+def test_every_proof_is_told_all_of_the_application(role):
+    """A shell that somebody left open on the file is not the application; nor is whoever else uses its role."""
+    (proof,) = [
+        task[f"{MODULES}application_proof"] for task in tasks_of(role) if label(task).startswith("application_proof")
+    ]
+    assert proof["application"] == "{{ application_service_proof }}"
+    assert "preflight.databases" in proof["known_databases"]
+    told = yaml.safe_load((ROLES / "application_service/vars/main.yml").read_text("utf-8"))["application_service_proof"]
+    assert told["unit"] == "{{ application_service_unit if __application_service_systemd else '' }}"
 
 
 def test_a_finished_cut_over_removes_what_a_rehearsal_left():
@@ -161,7 +188,10 @@ def test_a_way_back_that_is_refused_gives_back_before_it_leaves():
     """Connect first, because an application that starts without it fails."""
     labels = [label(task) for task in tasks_of("rollback", "leave.yml")]
     connect, start = position(labels, "^application_access$"), position(labels, "application_service/start.yml")
-    assert connect < start < position(labels, "migration_run taken_back") < position(labels, "migration_run left")
+    opened = position(labels, "application_service/open.yml")
+    assert (
+        connect < start < opened < position(labels, "migration_run taken_back") < position(labels, "migration_run left")
+    )
 
 
 @pytest.mark.parametrize("pattern", ["no such task", "application_access absent grant"])

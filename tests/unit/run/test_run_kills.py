@@ -122,7 +122,7 @@ def test_recording_killed_at_every_operation_is_there_or_not(runs, root, state):
 
 def test_closing_killed_at_every_operation_is_finished_by_the_next(runs, root):
     opened = runs.open()
-    runs.do(opened, up_to="prove")
+    runs.do(opened, up_to="let_in")
 
     def close() -> None:
         close_run(opened.run, opened.lease, None, write_report)
@@ -145,7 +145,7 @@ def test_closing_a_way_back_killed_at_every_operation_is_gone_on_with(runs, root
     forward = runs.open()
     runs.do(forward, up_to="flip")
     opened = runs.open("roll_back")
-    back = runs.do(opened, up_to="prove")
+    back = runs.do(opened, up_to="let_in")
     # Each kill meets the same state: what an earlier one left done would hide the points behind it.
     shutil.copytree(root, kept := root.parent / "kept")
     for _ in kill_at_each_operation(lambda: close_run(back, opened.lease), root, at_least=20):
@@ -174,7 +174,7 @@ def test_killed_within_any_step_the_next_run_stands_there(runs, root, verb, step
     """Each step of the one list is killed; the journal says where, and the lock is free."""
     if verb == "roll_back":
         forward = runs.open("cut_over")
-        runs.do(forward, up_to="prove")
+        runs.do(forward, up_to="let_in")
     opened = runs.open(verb)
     names = [one.name for one in steps_of(verb)]
     before = names[names.index(step) - 1]

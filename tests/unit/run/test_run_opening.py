@@ -23,6 +23,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_opening im
     leave_run,
     predict,
 )
+from ansible_collections.contralock.database.plugins.module_utils.run_report import make_report, where
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step, within_run
 from ansible_collections.contralock.database.plugins.module_utils.steps import VERBS, steps_of
 
@@ -155,13 +156,13 @@ def test_back_and_forth(runs):
     forward = runs.finish()
     back = runs.open("roll_back")
     assert (back.takes_back, back.already_done) == (forward, False)
-    runs.do(back, up_to="prove")
+    runs.do(back, up_to="let_in")
     close_run(back.run, back.lease)
     assert runs.open("roll_back").already_done
     second = runs.open("cut_over")
     assert not second.already_done
     assert second.run.id > back.run.id > forward.id
-    runs.do(second, up_to="prove")
+    runs.do(second, up_to="let_in")
     close_run(second.run, second.lease)
     assert runs.open("cut_over").already_done
     assert runs.open("roll_back").takes_back == second.run
@@ -178,7 +179,7 @@ def test_a_way_back_takes_back_an_unfinished_cut_over_and_closes_it(runs, refusa
     assert said.endswith("Finish it first: ansible-playbook playbooks/roll_back.yml.")
     again = runs.open("roll_back")
     assert (again.run, again.takes_back) == (back.run, forward.run)
-    runs.do(again, "revoke", "recount", "restore", "unfence", "flip", "start", "prove")
+    runs.do(again, "revoke", "recount", "restore", "unfence", "flip", "start", "prove", "let_in")
     close_run(again.run, again.lease)
     assert (forward.run.outcome(), back.run.outcome()) == ("taken_back", "done")
     assert runs.open("cut_over").run not in (forward.run, None)
@@ -244,10 +245,10 @@ def test_recording_without_a_name_finds_what_is_meant(runs, refusal):
     assert record_step(opened.run, "failed", "", {"message": "x"}, opened.lease) == ["transfer"]
     assert "is not named" in refusal(record_step, opened.run, "done", "", {}, opened.lease)
     taken = record_step(opened.run, "taken_back", "", {}, opened.lease)
-    assert taken == ["transfer", "back_up", "fence", "stop"]
+    assert taken == ["transfer", "back_up", "fence", "stop", "keep_out"]
     assert record_step(opened.run, "taken_back", "", {}, opened.lease) == []
     assert not opened.run.changed_anything()
-    assert opened.run.current().name == "stop"
+    assert opened.run.current().name == "keep_out"
 
 
 def test_a_failure_without_a_name_is_that_of_the_step_that_began_last(runs):
@@ -272,7 +273,7 @@ def test_a_report_that_cannot_be_written_keeps_no_run_open(runs, root, verb):
     if verb == "roll_back":
         runs.do(opened, up_to="compare")
         opened = runs.open("roll_back")
-    runs.do(opened, up_to="prove")
+    runs.do(opened, up_to="let_in")
     warnings = []
     assert close_run(opened.run, opened.lease, None, no_room, warnings.append)
     assert (opened.run.outcome(), read_lease(root)) == ("done", None)
@@ -303,7 +304,7 @@ def test_a_way_back_knows_what_the_cut_over_has_done_to_the_application(runs):
     runs.do(forward, up_to="transfer")
     back = runs.open("roll_back")
     assert back.run.application() == ("stopped", True)
-    runs.do(back, up_to="prove")
+    runs.do(back, up_to="let_in")
     close_run(back.run, back.lease)
     assert back.run.application() == ("SQLite", True)
     assert forward.run.application() == ("SQLite", True)
@@ -374,12 +375,55 @@ def test_where_the_application_is_by_the_journal(runs):
     sure = {"SQLite": ("SQLite", True), "stopped": ("stopped", True), "PostgreSQL": ("PostgreSQL", True)}
     unsure = ("stopped", False)
     assert seen[0] == ("preflight", sure["SQLite"], sure["SQLite"])
-    assert seen[1] == ("stop", unsure, sure["stopped"])
-    assert {entry[1:] for entry in seen[2:9]} == {(sure["stopped"], sure["stopped"])}
-    assert seen[9:] == [
+    assert seen[1] == ("keep_out", sure["SQLite"], sure["SQLite"])
+    assert seen[2] == ("stop", unsure, sure["stopped"])
+    assert {entry[1:] for entry in seen[3:10]} == {(sure["stopped"], sure["stopped"])}
+    assert seen[10:] == [
         ("start", unsure, sure["PostgreSQL"]),
         ("prove", sure["PostgreSQL"], sure["PostgreSQL"]),
+        ("let_in", sure["PostgreSQL"], sure["PostgreSQL"]),
     ]
+
+
+def test_whether_users_are_kept_out_by_the_journal(runs):
+    forward = runs.open()
+    run, command = forward.run, "/opt/app/door open"
+    record_step(run, "begun", "preflight", {}, forward.lease)
+    record_step(run, "done", "preflight", {"lets_users_in": command}, forward.lease)
+    assert run.kept_out() is None
+    record_step(run, "begun", "keep_out", {}, forward.lease)
+    assert run.kept_out() == (command, False)
+    record_step(run, "done", "keep_out", {}, forward.lease)
+    assert run.kept_out() == (command, True)
+    assert where(make_report(run)).endswith(
+        f" Users are kept out; what lets them in, on the application's host: {command}."
+    )
+    runs.do(forward, *[step.name for step in steps_of("cut_over")[3:-2]])
+    # A way back that was refused early has not touched them; one that goes on lets them in at its end.
+    back = runs.open("roll_back")
+    assert back.run.kept_out() == (command, True)
+    runs.do(back, "examine", "keep_out", "stop", "revoke", "recount", "restore", "unfence", "flip", "start", "prove")
+    record_step(back.run, "begun", "let_in", {}, back.lease)
+    assert back.run.kept_out() == (command, False)
+    assert " Users may be kept out; " in where(make_report(back.run))
+    record_step(back.run, "done", "let_in", {}, back.lease)
+    assert back.run.kept_out() is None
+    assert "Users" not in where(make_report(back.run))
+
+
+def test_users_are_in_where_the_application_has_no_command_that_keeps_them_out(runs):
+    opened = runs.open()
+    runs.do(opened, up_to="prove")
+    assert opened.run.kept_out() is None
+
+
+def test_users_are_in_when_keeping_them_out_was_taken_back(runs):
+    opened = runs.open()
+    record_step(opened.run, "done", "preflight", {"lets_users_in": "open"}, opened.lease)
+    record_step(opened.run, "begun", "keep_out", {}, opened.lease)
+    record_step(opened.run, "taken_back", "", {}, opened.lease)
+    assert opened.run.kept_out() is None
+    assert not opened.run.changed_anything()
 
 
 def test_a_directory_without_a_journal_is_not_a_run(runs, root):

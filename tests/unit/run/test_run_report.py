@@ -53,21 +53,21 @@ def written(root: Path) -> Callable[..., RunDirectory]:
 
 
 def test_a_cut_over_that_succeeded(written):
-    run = written([*steps_up_to("cut_over", "prove"), *closed("done")])
+    run = written([*steps_up_to("cut_over", "let_in"), *closed("done")])
     report = write_report(run)
     assert json.loads((run.path / "report.json").read_text()) == report
     assert (run.path / "report.json").stat().st_mode & 0o777 == 0o600
     assert report["totals"] == {"tables": 12, "rows": 12_000, "cells": 123_456, "differences": 0}
-    assert report["window"]["seconds"] == 20
-    assert report["seconds"] == 24
-    assert [step["seconds"] for step in report["steps"]] == [2.0] * 12 + [0.0]
+    assert report["window"]["seconds"] == 24
+    assert report["seconds"] == 28
+    assert [step["seconds"] for step in report["steps"]] == [2.0] * 14 + [0.0]
     assert report["application"] == {"uses": "PostgreSQL", "certain": True}
     text = render_terminal(report)
     lines = text.splitlines()
     assert lines[0] == "CUT-OVER DONE. Every cell was compared, none differs."
     assert "Application    runs on PostgreSQL" in lines
     assert "Moved          12 tables, 12,000 rows, by pgloader 3.6.7, 123,456 cells compared, 0 differences" in lines
-    assert "Window         20 s, from the stop until it was proven" in lines
+    assert "Window         24 s in which users waited, until it was proven and they were let in" in lines
     assert "  done    transfer            2 s  Load every row into PostgreSQL" in lines
     assert "               and 4 more, 26 times in all" in lines
     assert "Next           ansible-playbook -i 'inventory/my hosts' playbooks/validate.yml" in lines
@@ -77,7 +77,7 @@ def test_a_cut_over_that_succeeded(written):
 
 
 def test_a_failure_before_the_flip_that_was_taken_back(written):
-    taken = [(1.0, name, "taken_back", {}) for name in ("transfer", "back_up", "fence", "stop")]
+    taken = [(1.0, name, "taken_back", {}) for name in ("transfer", "back_up", "fence", "stop", "keep_out")]
     message = "a very long story about users.id 7. " * 60
     rows = [*steps_up_to("cut_over", "back_up"), (0, "transfer", "begun", {})]
     rows += [(3, "transfer", "failed", {"message": message}), *taken, *closed("taken_back")]
@@ -86,11 +86,11 @@ def test_a_failure_before_the_flip_that_was_taken_back(written):
     lines = render_terminal(report).splitlines()
     assert lines[0] == "CUT-OVER FAILED at the step transfer: load every row into PostgreSQL."
     assert "Application    runs on SQLite as before: what the run had changed was taken back" in lines
-    assert "Window         13 s, from the stop until what had been changed was taken back" in lines
+    assert "Window         16 s in which users waited, until all was taken back" in lines
     assert "               … (all of it is in the report)" in lines
     assert "  FAILED  transfer            3 s  Load every row into PostgreSQL" in lines
     assert "  undone  stop                2 s  Stop the application" in lines
-    assert "  not begun: compare, grant, configure, flip, start, prove" in lines
+    assert "  not begun: compare, grant, configure, flip, start, prove, let_in" in lines
     assert (
         lines[-1] == "Next           mend that, then  ansible-playbook -i 'inventory/my hosts' playbooks/cut_over.yml"
     )
@@ -106,12 +106,12 @@ def test_a_failure_that_a_later_attempt_made_good_is_none(written):
     rows += [
         (50, "open", "begun", {}),
         (0, "open", "done", {}),
-        *steps_up_to("cut_over", "prove")[10:],
+        *steps_up_to("cut_over", "let_in")[12:],
         *closed("done"),
     ]
     report = make_report(written(rows))
     assert (report["failure"], report["attempts"]) == (None, 2)
-    assert report["window"]["seconds"] == 72
+    assert report["window"]["seconds"] == 76
     assert ", in 2 attempts" in render_terminal(report)
 
 
@@ -122,7 +122,7 @@ def test_while_the_run_goes_on_an_earlier_failure_is_told_until_it_is_made_good(
     assert make_report(opened.run)["failure"]["message"] == "no"
     runs.do(opened, "preflight")
     assert make_report(opened.run)["failure"] is None
-    assert render_terminal(make_report(opened.run)).startswith("CUT-OVER UNDER WAY at the step stop.")
+    assert render_terminal(make_report(opened.run)).startswith("CUT-OVER UNDER WAY at the step keep_out.")
 
 
 def test_after_the_flip_the_message_says_that_the_application_may_be_stopped(written):
@@ -139,9 +139,9 @@ def test_after_the_flip_the_message_says_that_the_application_may_be_stopped(wri
 
 
 def test_a_second_window_counts_alone(written):
-    first = [*steps_up_to("cut_over", "fence"), (5, "fence", "taken_back", {}), (0, "stop", "taken_back", {})]
-    rows = [*first, *[(1000.0, "open", "begun", {})], *steps_up_to("cut_over", "prove"), *closed("done")]
-    assert make_report(written(rows))["window"]["seconds"] == 20
+    first = [*steps_up_to("cut_over", "fence"), (5, "fence", "taken_back", {}), (0, "keep_out", "taken_back", {})]
+    rows = [*first, *[(1000.0, "open", "begun", {})], *steps_up_to("cut_over", "let_in"), *closed("done")]
+    assert make_report(written(rows))["window"]["seconds"] == 24
 
 
 def test_a_way_back_says_what_it_takes_back_and_what_is_given_up(runs):
@@ -152,7 +152,7 @@ def test_a_way_back_says_what_it_takes_back_and_what_is_given_up(runs):
     back = runs.open("roll_back")
     record_step(back.run, "begun", "examine", {}, back.lease)
     record_step(back.run, "done", "examine", {"later_rows": 1234}, back.lease)
-    runs.do(back, "stop", "revoke", "recount", "restore", "unfence", "flip", "start", "prove")
+    runs.do(back, "keep_out", "stop", "revoke", "recount", "restore", "unfence", "flip", "start", "prove", "let_in")
     close_run(back.run, back.lease, None, write_report)
     lines = render_terminal(make_report(back.run)).splitlines()
     assert lines[0] == "WAY BACK DONE."
@@ -198,7 +198,7 @@ def test_where_the_application_is_as_a_sentence(runs):
     ],
 )
 def test_the_proof_says_what_it_saw(written, seen, said):
-    rows = [*steps_up_to("cut_over", "prove", {**FACTS, "prove": {"seen": seen}}), *closed("done")]
+    rows = [*steps_up_to("cut_over", "let_in", {**FACTS, "prove": {"seen": seen}}), *closed("done")]
     lines = render_terminal(make_report(written(rows))).splitlines()
     assert said in lines
     assert len(lines) <= 40
@@ -276,7 +276,7 @@ def test_the_script_shows_where_a_run_stands(runs, root, tmp_path):
     code, shown, _ = show(opened.run.path)
     assert code == 1
     assert shown.startswith("CUT-OVER FAILED at the step transfer")
-    runs.do(opened, "transfer", "compare", "grant", "configure", "flip", "start", "prove")
+    runs.do(opened, "transfer", "compare", "grant", "configure", "flip", "start", "prove", "let_in")
     close_run(opened.run, opened.lease)
     assert show("--root", root)[0] == 0
     assert show("--root", root, "--list")[1] == f"{opened.run.id}  done\n"

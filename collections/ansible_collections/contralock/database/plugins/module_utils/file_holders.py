@@ -71,12 +71,17 @@ def find_holders(path: Path) -> list[Holder]:
         except OSError:
             continue  # It has ended meanwhile.
     if hidden and not found:
-        raise MigrationError(
-            f"{len(hidden)} processes may not be looked into (such as {hidden[0]}), and one of them may hold {path}",
-            "Run as root; in a container root needs the capability SYS_PTRACE for it",
-            {"pids": hidden},
-        )
+        raise hidden_processes(hidden, f"may hold {path}")
     return found
+
+
+def hidden_processes(pids: list[int], suspicion: str) -> MigrationError:
+    """Return the refusal to guess what processes do that may not be looked into."""
+    return MigrationError(
+        f"{len(pids)} processes may not be looked into (such as {pids[0]}), and one of them {suspicion}",
+        "Run as root; in a container root needs the capability SYS_PTRACE for it",
+        {"pids": pids},
+    )
 
 
 def assert_no_holders(path: Path, patience: float = 0.0) -> None:

@@ -139,6 +139,27 @@ class RunDirectory:
             uses, certain = (step.application_after, True) if standing.state == "done" else ("stopped", False)
         return uses, certain
 
+    def kept_out(self) -> tuple[str, bool] | None:
+        """Return the command that lets users in, and whether it is certain that they are kept out; None when they are in.
+
+        It is not certain when a step that keeps them out or lets them in was begun and its end is not recorded.
+        """
+        if self.outcome() in ("done", "taken_back"):
+            return None
+        found = self.standings()
+        known = [dict(found[name].facts) for name in ("open", "preflight", "examine") if name in found]
+        command = "".join(str(facts.get("lets_users_in") or "") for facts in known)
+        taken_back = str(known[0].get("takes_back") or "") if known else ""
+        before = None
+        if taken_back and (self.root / taken_back / JOURNAL).is_file():
+            before = RunDirectory(self.root / taken_back).kept_out()
+        closing, opening = found.get("keep_out"), found.get("let_in")
+        if closing and closing.state != "taken_back" and command:
+            before = command, closing.state == "done"
+        if opening and opening.state == "done":
+            return None
+        return (before[0], False) if before and opening else before
+
     def progress(self) -> Mapping[str, Any]:
         """Return what the running step last said about itself; empty when nothing did."""
         try:

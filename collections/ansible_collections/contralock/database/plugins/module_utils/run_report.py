@@ -23,7 +23,17 @@ from .run_documents import documents_in
 from .run_lock import read_lease
 from .run_step import spoken_seconds
 from .run_timeline import timeline, window
-from .steps import CUT_OVER_AGAIN, REHEARSE_AGAIN, ROLL_BACK_AGAIN, SPOKEN, VALIDATE, Step, steps_of
+from .steps import (
+    BENCHMARK_AGAIN,
+    CUT_OVER_AGAIN,
+    REHEARSE_AGAIN,
+    ROLL_BACK_AGAIN,
+    SHOW_RUN,
+    SPOKEN,
+    VALIDATE,
+    Step,
+    steps_of,
+)
 
 Report = dict[str, Any]
 WIDTH, LINES_OF_RULES = 110, 5
@@ -32,8 +42,14 @@ AFTERWARDS: Mapping[str, str] = {
     "cut_over": VALIDATE,
     "roll_back": CUT_OVER_AGAIN,
     "rehearse": CUT_OVER_AGAIN,
+    "benchmark": SHOW_RUN,
 }
-AGAIN: Mapping[str, str] = {"cut_over": CUT_OVER_AGAIN, "roll_back": ROLL_BACK_AGAIN, "rehearse": REHEARSE_AGAIN}
+AGAIN: Mapping[str, str] = {
+    "cut_over": CUT_OVER_AGAIN,
+    "roll_back": ROLL_BACK_AGAIN,
+    "rehearse": REHEARSE_AGAIN,
+    "benchmark": BENCHMARK_AGAIN,
+}
 
 
 def make_report(run: RunDirectory) -> Report:
@@ -59,6 +75,7 @@ def make_report(run: RunDirectory) -> Report:
         "seconds": records[0].moment.seconds_until(records[-1].moment) if records else None,
         "attempts": sum(record.step == "open" and record.state == "done" for record in records),
         "application": {"uses": uses, "certain": certain},
+        "users": _users(run),
         "window": window(records),
         "timeline": timeline(records),
         "steps": [_step(step, found.get(step.name)) for step in steps_of(run.verb)],
@@ -110,6 +127,12 @@ def _taken_back(run: RunDirectory, opening: Mapping[str, Any]) -> dict[str, Any]
         return None
     failure = _failure(read_records(other / JOURNAL))
     return {"run": other.name, "failure": failure}
+
+
+def _users(run: RunDirectory) -> dict[str, Any]:
+    """Return whether the application's own command keeps users out, whether that is certain, and what lets them in."""
+    out = run.kept_out()
+    return {"kept_out": out is not None, "certain": out is None or out[1], "let_in_by": out[0] if out else None}
 
 
 def _step(step: Step, standing: StepStanding | None) -> dict[str, Any]:
@@ -197,6 +220,8 @@ def render_terminal(report: Mapping[str, Any]) -> str:
     if report["failure"]:
         lines += _field("What happened", report["failure"]["message"] or "the step ended without a message")
     lines += _field("Application", where_it_is(report))
+    for said in where_users_are(report):
+        lines += _field("Users", said)
     for label, text in _facts(report):
         lines += _field(label, text)
     lines += ["", *_steps(report["steps"], report["failure"]), ""]
@@ -236,7 +261,7 @@ def _clock(time: str) -> str:
 
 def where(report: Mapping[str, Any]) -> str:
     """Return where the application is by the journal, as a sentence."""
-    return f"The application {where_it_is(report)}."
+    return f"The application {where_it_is(report)}." + "".join(f" Users {said}." for said in where_users_are(report))
 
 
 def where_it_is(report: Mapping[str, Any]) -> str:
@@ -253,6 +278,14 @@ def where_it_is(report: Mapping[str, Any]) -> str:
     return f"runs on {uses}{'' if report['window'] else ' as before: nothing was changed'}"
 
 
+def where_users_are(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that users are kept out, as what follows their name; nothing when they are not."""
+    users = report.get("users") or {}  # A report of an earlier version has none.
+    if users.get("kept_out"):
+        state = "are kept out" if users["certain"] else "may be kept out"
+        yield f"{state}; what lets them in, on the application's host: {users['let_in_by']}"
+
+
 def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     totals, window = report["totals"], report["window"]
     if totals["rows"] is not None:
@@ -264,11 +297,11 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if report["rules"]:
         yield "Rules applied", _rules(report["rules"])
     if window and window["seconds"] is not None:
-        until = "it was proven" if report["outcome"] == "done" else "what had been changed was taken back"
-        yield "Window", f"{spoken_seconds(window['seconds'])}, from the stop until {until}"
+        until = "it was proven and they were let in" if report["outcome"] == "done" else "all was taken back"
+        yield "Window", f"{spoken_seconds(window['seconds'])} in which users waited, until {until}"
     elif window:
         yield "Window", f"open since {_clock(window['begun'])} UTC"
-    yield from _proof(next((step["facts"].get("seen") for step in report["steps"] if step["name"] == "prove"), None))
+    yield from _proof(next((step["facts"] for step in report["steps"] if step["name"] == "prove"), {}))
     if report["takes_back"]:
         failure = report["takes_back"]["failure"]
         why = f", which failed at {failure['step']}: {failure['message']}" if failure else ""
@@ -282,13 +315,15 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Backup", f"{report['backup']['path']}  sha256 {str(report['backup'].get('sha256', 'unknown'))[:16]}…"
 
 
-def _proof(seen: object) -> Iterator[tuple[str, str]]:
+def _proof(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what the proof saw: the application's sessions in PostgreSQL, or its processes at the SQLite file."""
+    seen = facts.get("seen")
     each = [one for one in seen if isinstance(one, Mapping)] if isinstance(seen, list) else []
     if sessions := [one for one in each if "application_name" in one]:
         tls = " and ".join(sorted({str(one.get("tls_version") or "no TLS") for one in sessions}))
         of = " and ".join(sorted({str(one.get("user")) for one in sessions}))
-        yield "Proof", f"PostgreSQL sees {len(sessions)} {_plural('session', sessions)} of {of}, over {tls}"
+        canary = ", and the canary arrived there" if facts.get("canary") else ""
+        yield "Proof", f"PostgreSQL sees {len(sessions)} {_plural('session', sessions)} of {of}, over {tls}{canary}"
     elif each:
         of = ", ".join(f"{one.get('command')} (pid {one.get('pid')})" for one in each[:3])
         yield "Proof", f"{of} {'has' if len(each) == 1 else 'have'} the SQLite file open"

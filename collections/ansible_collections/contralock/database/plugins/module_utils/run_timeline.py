@@ -35,16 +35,18 @@ def timeline(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def window(records: Sequence[Record]) -> dict[str, Any] | None:
-    """Return the last time in which users were kept waiting: from ``stop`` to the proof, or until it was taken back.
+    """Return the last time in which users were kept waiting, until they were let in or what was done was taken back.
 
+    An application without a command that keeps users out stops right after that step, and has been proven right before
+    the step that would let them in.
     ``offset`` is its beginning in seconds since the run's first record. None when nothing was stopped.
     """
     begun, ended = None, None
     for record in records:
         step_and_state = (record.step, record.state)
-        if step_and_state == ("stop", "begun") and (begun is None or ended is not None):
+        if step_and_state == ("keep_out", "begun") and (begun is None or ended is not None):
             begun, ended = record.moment, None
-        elif begun and step_and_state in (("prove", "done"), ("stop", "taken_back")):
+        elif begun and step_and_state in (("let_in", "done"), ("keep_out", "taken_back")):
             ended = record.moment
     if begun is None:
         return None

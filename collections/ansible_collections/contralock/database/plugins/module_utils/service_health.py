@@ -16,6 +16,8 @@ from .errors import MigrationError
 POLL_SECONDS = 0.5
 REQUEST_SECONDS = 5.0
 SHOWN = 200
+#: How ``ask`` fails.
+NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 
 _LOOK = (
     "Look into the application's log for the reason, correct application_service_health_url and "
@@ -76,14 +78,23 @@ def wait_for_health(check: HealthCheck) -> Health:
         time.sleep(POLL_SECONDS)
 
 
+def no_answer(error: Exception) -> str:
+    """Say that nothing was answered, and why; without the address."""
+    return f"did not answer ({getattr(error, 'reason', error) or type(error).__name__})"
+
+
+def shortened(body: bytes) -> str:
+    """Return the beginning of an answer, in one line."""
+    return " ".join(body.decode(errors="replace").split())[:SHOWN]
+
+
 def _ask(check: HealthCheck, began: float) -> tuple[str, Health | None]:
     """Ask once; the problem in words (after the URL, before the time that it lasted), or the answer."""
     try:
-        status, body = _get(check)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return f"did not answer ({reason or type(error).__name__})", None
-    shown = " ".join(body.decode(errors="replace").split())[:SHOWN]
+        status, body = ask(check.url, check.verify_tls)
+    except NO_ANSWER as error:
+        return no_answer(error), None
+    shown = shortened(body)
     if status != http.client.OK:
         return f"answered {status} ({shown})", None
     try:
@@ -99,15 +110,23 @@ def _ask(check: HealthCheck, began: float) -> tuple[str, Health | None]:
     return f"did not say sqlite or postgresql in {check.type_path} ({shown})", None
 
 
-def _get(check: HealthCheck) -> tuple[int, bytes]:
+def ask(url: str, verify_tls: bool, body: Mapping[str, object] | None = None) -> tuple[int, bytes]:
+    """Return the status and the content of what an address answers; with a body, which is sent as JSON, by POST.
+
+    Raises:
+        OSError, http.client.HTTPException, ValueError: It does not answer within some seconds, or is no address.
+    """
     context = ssl.create_default_context()
-    if not check.verify_tls:
+    if not verify_tls:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     # No proxy: the application is on this host, whatever the environment says.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    content = None if body is None else json.dumps(body).encode()
+    headers = {} if content is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, content, headers)  # noqa: S310 (the operator's own address)
     try:
-        with opener.open(check.url, timeout=REQUEST_SECONDS) as answer:
+        with opener.open(request, timeout=REQUEST_SECONDS) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

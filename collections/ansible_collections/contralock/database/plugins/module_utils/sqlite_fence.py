@@ -27,6 +27,7 @@ from .durable_files import exchange, group_name, move, owner_name, refused_polit
 from .errors import MigrationError
 from .fence_directory import README, Kind, kind_of, make_fence, put_in_place, remove_fence
 from .file_holders import assert_no_holders, find_holders
+from .open_databases import databases_in
 from .source_file import SIDE_FILES, explained
 
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -73,6 +74,8 @@ class Fence:
         mode: Its permissions, as ``0640``.
         sha256: Of its bytes; None where nothing was moved, since the application may be writing it.
         journal_mode: As SQLite says, when this call took the lock.
+        databases: The SQLite databases in the file's directory while the fence stands, itself included: whatever comes
+            there later was made by somebody who does not know of the fence.
     """
 
     path: Path
@@ -86,6 +89,7 @@ class Fence:
     mode: str
     sha256: str | None = None
     journal_mode: str | None = None
+    databases: tuple[str, ...] = ()
 
 
 def raise_fence(
@@ -129,7 +133,7 @@ def raise_fence(
         if action != "raise":
             _assert_unchanged(moved, sha256, expected_sha256)
     facts = _facts(path, moved, changed=action != "nothing", raised=True)
-    return replace(facts, sha256=sha256, journal_mode=journal_mode)
+    return replace(facts, sha256=sha256, journal_mode=journal_mode, databases=tuple(databases_in(path.parent)))
 
 
 def lower_fence(path: Path, run_id: str = "", expected_sha256: str = "") -> Fence:

@@ -16,7 +16,9 @@ Application = Literal["SQLite", "PostgreSQL", "stopped", "unchanged"]
 CUT_OVER_AGAIN = "ansible-playbook playbooks/cut_over.yml"
 ROLL_BACK_AGAIN = "ansible-playbook playbooks/roll_back.yml"
 REHEARSE_AGAIN = "ansible-playbook playbooks/rehearse.yml"
+BENCHMARK_AGAIN = "ansible-playbook playbooks/benchmark.yml"
 VALIDATE = "ansible-playbook playbooks/validate.yml"
+SHOW_RUN = "ansible-playbook playbooks/show_run.yml"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ CUT_OVER = _steps(
     CUT_OVER_AGAIN,
     ("open", "Open the run", "unchanged", True),
     ("preflight", "Check everything before anything is changed", "unchanged", True),
+    ("keep_out", "Keep users out", "unchanged", True),
     ("stop", "Stop the application", "stopped", True),
     ("fence", "Close the SQLite file to every process", "unchanged", True),
     ("back_up", "Back up the SQLite file", "unchanged", True),
@@ -56,6 +59,7 @@ CUT_OVER = _steps(
     ("flip", "Switch the application to PostgreSQL", "unchanged", False),
     ("start", "Start the application", "PostgreSQL", False),
     ("prove", "Prove that the application uses PostgreSQL", "unchanged", False),
+    ("let_in", "Let users in", "unchanged", False),
     ("close", "Close the run", "unchanged", False),
 )
 
@@ -63,6 +67,7 @@ ROLL_BACK = _steps(
     ROLL_BACK_AGAIN,
     ("open", "Open the run", "unchanged", True),
     ("examine", "Check the backup, and count later writes in PostgreSQL", "unchanged", True),
+    ("keep_out", "Keep users out", "unchanged", True),
     ("stop", "Stop the application", "stopped", True),
     ("revoke", "Keep the application's role out of PostgreSQL", "unchanged", True),
     ("recount", "Count later writes again, now that nobody can write", "unchanged", True),
@@ -71,6 +76,7 @@ ROLL_BACK = _steps(
     ("flip", "Switch the application to SQLite", "unchanged", False),
     ("start", "Start the application", "SQLite", False),
     ("prove", "Prove that the application uses SQLite", "unchanged", False),
+    ("let_in", "Let users in", "unchanged", False),
     ("close", "Close the run", "unchanged", False),
 )
 
@@ -85,17 +91,40 @@ REHEARSE = _steps(
     ("close", "Close the run", "unchanged", True),
 )
 
-VERBS: Mapping[str, tuple[Step, ...]] = {"cut_over": CUT_OVER, "roll_back": ROLL_BACK, "rehearse": REHEARSE}
+BENCHMARK = _steps(
+    BENCHMARK_AGAIN,
+    ("open", "Open the run", "unchanged", True),
+    ("snapshot", "Take a snapshot while the application runs", "unchanged", True),
+    ("scratch", "Make the scratch database", "unchanged", True),
+    ("transfer", "Load every row into the scratch database", "unchanged", True),
+    ("compare", "Compare every cell", "unchanged", True),
+    ("measure", "Measure both", "unchanged", True),
+    ("drop", "Remove the copies", "unchanged", True),
+    ("close", "Close the run", "unchanged", True),
+)
+
+VERBS: Mapping[str, tuple[Step, ...]] = {
+    "cut_over": CUT_OVER,
+    "roll_back": ROLL_BACK,
+    "rehearse": REHEARSE,
+    "benchmark": BENCHMARK,
+}
 
 #: What the application uses when a run of the verb begins.
 APPLICATION_BEFORE: Mapping[str, Application] = {
     "cut_over": "SQLite",
     "roll_back": "PostgreSQL",
     "rehearse": "unchanged",
+    "benchmark": "unchanged",
 }
 
 #: What a verb is called in a sentence.
-SPOKEN: Mapping[str, str] = {"cut_over": "cut-over", "roll_back": "way back", "rehearse": "rehearsal"}
+SPOKEN: Mapping[str, str] = {
+    "cut_over": "cut-over",
+    "roll_back": "way back",
+    "rehearse": "rehearsal",
+    "benchmark": "benchmark",
+}
 
 
 def steps_of(verb: str) -> tuple[Step, ...]:

@@ -22,11 +22,13 @@ LOCK_WAIT_MILLISECONDS = 30_000
 #: What pg_stat_activity has as the port of a session on a Unix socket.
 SOCKET = -1
 
+# A parallel worker shows neither address nor TLS: those are the session's that it works for.
 _SESSIONS = """
 SELECT a.pid, a.usename::text AS user, a.application_name, host(a.client_addr) AS client_address,
        a.client_port, s.version AS tls_version
   FROM pg_stat_activity a LEFT JOIN pg_stat_ssl s ON s.pid = a.pid
  WHERE a.usename = %s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+   AND a.backend_type IS DISTINCT FROM 'parallel worker'
  ORDER BY a.backend_start, a.pid"""
 
 # Only members of a role may end its sessions, so that we leave other roles' alone, whatever they call themselves.

@@ -10,8 +10,10 @@ short_description: Proves which database the application uses
 version_added: 0.2.0
 description:
   - A health check tells what the application believes. This module looks from outside. It asks PostgreSQL for the
-    sessions of the application's role and for their TLS, and the kernel for the processes that hold the SQLite file.
-  - It changes nothing.
+    sessions of the application's role, judges each of them, sends a canary through the application and looks for it in
+    PostgreSQL, and asks the kernel for the SQLite databases that the application's processes have open.
+  - Everything is looked at, so that a failure says all that was seen.
+  - It changes nothing that stays. The canary's row is taken out again.
 author:
   - ContraLock migration team (@contralock)
 options:
@@ -26,6 +28,52 @@ options:
       - Empty, with O(uses=sqlite), when PostgreSQL is not to be asked.
     type: str
     required: true
+  application:
+    description: The application as it can be asked from outside; the role application_service says it.
+    type: dict
+    default: {}
+    suboptions:
+      unit:
+        description: Its systemd unit; empty where it is none, and nobody knows which processes are its.
+        type: str
+        default: ""
+      health_url:
+        description: Its health check; empty for none.
+        type: str
+        default: ""
+      health_type_path:
+        description: The way to the database's name in what the health check answers.
+        type: str
+        default: details.type
+      validate_certs:
+        description: Whether the certificates of https addresses are verified.
+        type: bool
+        default: true
+      canary_url:
+        description:
+          - Takes a POST of C({"token": "<uuid>"}), which the application writes into O(application.canary_table).
+          - Empty for none. Then a session has to move while the health check is asked. In check mode too.
+        type: str
+        default: ""
+      canary_table:
+        description: A table in PostgreSQL with a column C(token).
+        type: str
+        default: migration_canary
+      session_name:
+        description: What its sessions call themselves; empty for anything.
+        type: str
+        default: ""
+      addresses:
+        description: Where its sessions come from, as addresses or networks; empty for this host.
+        type: list
+        elements: str
+        default: []
+  known_databases:
+    description:
+      - The SQLite databases beside the application's own that were there, or that it had open, before the move.
+    type: list
+    elements: str
+    default: []
   path:
     description: The SQLite file's path, where the fence stands while the application uses PostgreSQL.
     type: path
@@ -36,14 +84,8 @@ options:
   sha256:
     description: The file's checksum as the fence noted it; with O(uses=postgresql).
     type: str
-  unit:
-    description:
-      - The application's systemd unit, whose processes count alone; with O(uses=sqlite).
-      - Empty where the application is no unit; any process that has the file open will do then.
-    type: str
-    default: ""
   patience:
-    description: Seconds in which the application may begin to use the database.
+    description: Seconds in which each thing may appear that has to.
     type: int
     default: 15
 extends_documentation_fragment:
@@ -51,7 +93,7 @@ extends_documentation_fragment:
   - contralock.database.run
 attributes:
   check_mode:
-    description: Looks in the same way.
+    description: Looks in the same way, and sends no canary.
     support: full
 """
 
@@ -61,6 +103,9 @@ EXAMPLES = r"""
     uses: postgresql
     target: host=db1.example.org dbname=contralock user=contralock_owner passfile=/etc/contralock-migration/pgpass
     role: contralock_user
+    application:
+      unit: contralock.service
+      canary_url: http://127.0.0.1:5000/canary
     path: /srv/contralock/data/contralock.sqlite
     moved_to: /srv/contralock/data/contralock.sqlite.before-20260101T020000Z-cut_over-1a2b
     sha256: "{{ fenced.sha256 }}"
@@ -72,35 +117,54 @@ seen:
   returned: success
   type: list
   elements: dict
+facts:
+  description: The same with what else was seen, in words, as the journal of O(run) keeps it.
+  returned: success
+  type: dict
 """
 
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import TARGET_ARGUMENT, run_module
 
 try:
     from ansible_collections.contralock.database.plugins.module_utils.application_proof import (
+        Application,
         Fenced,
         prove_postgresql,
         prove_sqlite,
     )
+    from ansible_collections.contralock.database.plugins.module_utils.proof_canary import Canary
+    from ansible_collections.contralock.database.plugins.module_utils.service_health import HealthCheck
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
 else:
     IMPORT_ERROR = None
 
+APPLICATION: Mapping[str, Any] = {
+    "unit": {"type": "str", "default": ""},
+    "health_url": {"type": "str", "default": ""},
+    "health_type_path": {"type": "str", "default": "details.type"},
+    "validate_certs": {"type": "bool", "default": True},
+    "canary_url": {"type": "str", "default": ""},
+    "canary_table": {"type": "str", "default": "migration_canary"},
+    "session_name": {"type": "str", "default": ""},
+    "addresses": {"type": "list", "elements": "str", "default": []},
+}
 ARGUMENTS = {
     **TARGET_ARGUMENT,
     "uses": {"type": "str", "choices": ["postgresql", "sqlite"], "required": True},
     "role": {"type": "str", "required": True},
+    "application": {"type": "dict", "default": {}, "options": APPLICATION, "apply_defaults": True},
+    "known_databases": {"type": "list", "elements": "str", "default": []},
     "path": {"type": "path", "required": True},
     "moved_to": {"type": "path"},
     "sha256": {"type": "str"},
-    "unit": {"type": "str", "default": ""},
     "patience": {"type": "int", "default": 15},
     "run": {"type": "path"},
 }
@@ -110,12 +174,29 @@ NEEDED = [("uses", "postgresql", ["moved_to", "sha256"])]
 def prove(module: AnsibleModule) -> Mapping[str, object]:
     given = module.params
     target, role, path, patience = given["target"], given["role"], Path(given["path"]), given["patience"]
+    application = application_of(given, with_canary=not module.check_mode)
     if given["uses"] == "postgresql":
         fenced = Fenced(path, Path(given["moved_to"]), given["sha256"])
-        seen = [asdict(session) for session in prove_postgresql(target, role, fenced, patience)]
+        proof = prove_postgresql(target, role, application, fenced, patience)
     else:
-        seen = [asdict(holder) for holder in prove_sqlite(target, role, path, given["unit"], patience)]
-    return {"changed": False, "seen": seen, "facts": {"uses": given["uses"], "seen": seen}}
+        proof = prove_sqlite(target, role, path, application, patience)
+    seen = [asdict(one) for one in proof.seen]
+    return {"changed": False, "seen": seen, "facts": {"uses": given["uses"], "seen": seen, **proof.told}}
+
+
+def application_of(given: Mapping[str, Any], with_canary: bool) -> Application:
+    told = given["application"]
+    verify = told["validate_certs"]
+    health = HealthCheck(told["health_url"], told["health_type_path"], given["uses"], given["patience"], verify)
+    canary = Canary(told["canary_url"], told["canary_table"], verify)
+    return Application(
+        told["unit"],
+        health if told["health_url"] else None,
+        canary if told["canary_url"] and with_canary else None,
+        told["session_name"],
+        tuple(told["addresses"]),
+        tuple(given["known_databases"]),
+    )
 
 
 def main() -> None:

@@ -122,6 +122,11 @@ journal_mode:
   description: SQLite's journal mode of the file, which stays; null when this run did not take the lock.
   returned: success
   type: str
+databases:
+  description: The SQLite databases in the file's directory, when the fence was raised, itself included.
+  returned: success
+  type: list
+  elements: str
 facts:
   description: The same, as the journal of O(run) keeps it; the file's own name is C(path) there.
   returned: success

@@ -26,6 +26,10 @@ options:
     type: str
     choices: [read, absent]
     default: read
+  unit:
+    description: A systemd unit whose other SQLite databases are wanted as well; empty for none.
+    type: str
+    default: ""
   patience:
     description: Seconds to wait, with O(state=absent), for a process that is just ending.
     type: float
@@ -71,6 +75,11 @@ holders:
     user: {description: Its owner., type: str, sample: contralock}
     unit: {description: "Its systemd unit or scope, or empty.", type: str, sample: contralock.service}
     files: {description: The files that it holds., type: list, elements: str, sample: [contralock.sqlite]}
+databases:
+  description: The SQLite databases other than the file that processes of O(unit) have open.
+  returned: success
+  type: list
+  elements: str
 details:
   description: Facts about a refusal, with the holders.
   returned: failure
@@ -84,10 +93,13 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import run_module
 from ansible_collections.contralock.database.plugins.module_utils.file_holders import assert_no_holders, find_holders
+from ansible_collections.contralock.database.plugins.module_utils.open_databases import databases_of
+from ansible_collections.contralock.database.plugins.module_utils.service_state import read_service
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["read", "absent"], "default": "read"},
+    "unit": {"type": "str", "default": ""},
     "patience": {"type": "float", "default": 5.0},
 }
 
@@ -96,10 +108,13 @@ def tell_holders(module: AnsibleModule) -> Mapping[str, object]:
     path = Path(module.params["path"]).resolve()
     if module.params["state"] == "absent":
         assert_no_holders(path, module.params["patience"])
+    unit = module.params["unit"]
+    open_ones = databases_of(process.pid for process in read_service(unit).processes) if unit else {}
     return {
         "changed": False,
         "file": str(path),
         "holders": [asdict(holder) for holder in find_holders(path)],
+        "databases": [name for name in open_ones if name != str(path)],
     }
 
 
