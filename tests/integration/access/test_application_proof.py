@@ -348,7 +348,8 @@ def test_a_database_that_a_process_of_the_service_has_open_is_told(target, fence
     runs(monkeypatch, *map(holding, (before, text)))
     with as_application(target):
         told = prove_postgresql(*target, application, fenced).told
-        assert told["service"] == f"2 of its processes looked into: no other SQLite database open but {before}, as before"
+        expected = f"2 of its processes looked into: no other SQLite database open but {before}, as before"
+        assert told["service"] == expected
         pids = [holding(path) for path in (made, empty)]
         runs(monkeypatch, *pids, holding(before))
         with pytest.raises(MigrationError) as refused:

@@ -140,7 +140,7 @@ class RunDirectory:
         return uses, certain
 
     def kept_out(self) -> tuple[str, bool] | None:
-        """Return the command that lets users in, and whether it is certain that they are kept out; None when they are in.
+        """Return the command that lets users in, and whether they are certainly kept out; None when they are in.
 
         It is not certain when a step that keeps them out or lets them in was begun and its end is not recorded.
         """
