@@ -109,20 +109,22 @@ def test_roll_back_goes_on_after_a_kill_at_each_step(chain, at_first, now):
     on_sqlite(now(), at_first.application["sha256"])
 
 
-def test_a_second_controller_is_kept_out_and_told_who_is_first(run_playbook, app1, before_step, now):
+def test_a_second_controller_is_kept_out_and_told_who_is_first(run_playbook, app1, before_step, now, tmp_path):
     def checked():
         """Whether a new run has got past its preflight."""
         records = journal(app1, "cut_over") if latest_run(app1, "cut_over") != before else []
         return any((record["step"], record["state"]) == ("preflight", "done") for record in records)
 
     before = latest_run(app1, "cut_over")
+    go_on = tmp_path / "go_on"
     with ThreadPoolExecutor() as pool:
-        with before_step("stop", "sleep 30"):
+        with before_step("stop", f"timeout 300 sh -c 'until [ -e {go_on} ]; do sleep 0.2; done'"):
             first = pool.submit(run_playbook, PLAYBOOKS["cut_over"])
             while not checked():
                 assert not first.done(), first.result().message()
                 time.sleep(0.5)
         second = run_playbook(PLAYBOOKS["cut_over"])
+        go_on.touch()
         run = latest_run(app1, "cut_over").rpartition("/")[2]
         assert second.returncode != 0
         for part in ("is under way", run, f"migration_run_take_over={run}"):
