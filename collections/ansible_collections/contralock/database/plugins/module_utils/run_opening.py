@@ -27,7 +27,7 @@ class Request:
 
     Args:
         root: The directory of all runs; it has to exist.
-        verb: ``cut_over``, ``roll_back`` or ``rehearse``.
+        verb: One of ``steps.VERBS``.
         controller: Who opens it, as a person reads it.
         process: The controller's process as its own machine knows it (``left_over.identity``); empty when unknown.
         take_over: The id of a living run whose controller is known to be dead; empty for none.
@@ -107,11 +107,12 @@ def decide(request: Request) -> Decision:
 
 
 #: Which unfinished runs of another verb do not stand in a verb's way: a way back takes back a cut-over, and nothing
-#: that moves the application waits for the remains of a rehearsal.
+#: waits for the remains of a rehearsal or of a benchmark.
 _TAKES: Mapping[str, tuple[str, ...]] = {
-    "cut_over": ("rehearse",),
-    "roll_back": ("cut_over", "rehearse"),
-    "rehearse": (),
+    "cut_over": ("rehearse", "benchmark"),
+    "roll_back": ("cut_over", "rehearse", "benchmark"),
+    "rehearse": ("benchmark",),
+    "benchmark": ("rehearse",),
 }
 
 
