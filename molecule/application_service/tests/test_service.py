@@ -141,6 +141,7 @@ def test_preflight_refuses(app1, refused):
             ([SERVICE], {**COMMANDS, "application_service_stop_command": []}),
             ([SERVICE], {**COMMANDS, "application_service_working_directory": ""}),
             ([SERVICE], {"application_service_working_directory": "srv"}),
+            ([SERVICE], {"application_service_open_command": []}),
             ([STOP], {**COMMANDS, "application_service_stop_command": ["true"]}),
             (
                 [STOP],
@@ -158,6 +159,7 @@ def test_preflight_refuses(app1, refused):
         "application_service_stop_command is []",
         "application_service_working_directory is not set",
         "application_service_working_directory is srv. Give the whole path",
+        "and there is no application_service_open_command: nobody would let users in again",
         '"true" ended with 0, and "systemctl --quiet is-active contralock.service" says that it runs',
         '"sleep 9" ended with 124 (it took longer than 1 s)',
     ]

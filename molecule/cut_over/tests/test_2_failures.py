@@ -68,7 +68,7 @@ def test_a_writer_that_comes_when_the_application_has_stopped_is_named(
 def test_a_value_that_does_not_fit_is_named_before_anything_stops(run_playbook, before_step, app1, now):
     before = now()
     # Another controller has found all well and died: it may have been yesterday, so that everything is asked again.
-    with before_step("stop", "kill -KILL -$PPID"):
+    with before_step("keep_out", "kill -KILL -$PPID"):
         assert run_playbook(CUT_OVER).returncode == -9
     run_before = latest_run(app1, "cut_over")
     assert journal(app1, "cut_over")[-1]["step"] == "preflight"

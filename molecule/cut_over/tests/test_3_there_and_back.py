@@ -176,10 +176,27 @@ SELECT (jsonb_populate_record(n, jsonb_build_object('id', gen_random_uuid()))).*
 
 
 @pytest.fixture
-def a_late_row(before_step, db1):
-    """A row that somebody else writes when the application has stopped, before PostgreSQL is closed."""
+def writing_one(db1):
+    """The command on this machine with which somebody else writes a row."""
     command = f"runuser -u postgres -- psql -qd contralock -c {shlex.quote(INSERT)}"
-    return before_step("revoke", f"podman exec {db1.backend.name} {command}")
+    return f"podman exec {db1.backend.name} {command}"
+
+
+@pytest.fixture
+def a_late_row(before_step, writing_one):
+    """A row that somebody else writes when the application has stopped, before PostgreSQL is closed."""
+    return before_step("revoke", writing_one)
+
+
+@pytest.fixture
+def a_failing_proof(before_step, writing_one, app1):
+    """A process holds the old file when it is to be proven that nobody does, and somebody else has written a row.
+
+    Users are kept out and write none.
+    """
+    hold = f"exec 3< $(ls -d {PATH}.before-*); exec sleep 600"
+    start = f"podman exec {app1.backend.name} systemd-run --quiet --unit=holder sh -c {shlex.quote(hold)}"
+    return before_step("prove", f"{start}; {writing_one}")
 
 
 def test_a_row_that_comes_between_the_stop_and_the_count_is_not_lost(first, run_playbook, a_late_row, app1, now):
@@ -236,18 +253,21 @@ def test_back_it_goes_when_the_rows_are_given_up_and_twice_more_nothing(first, r
     on_sqlite(now(), first["before"].application["sha256"])
 
 
-def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(first, run_playbook, before_step, app1, now):
+@pytest.fixture
+def unproven(first, run_playbook, a_failing_proof, app1):
+    try:
+        with a_failing_proof:
+            return run_playbook(CUT_OVER, data_transfer_engine="arrow")
+    finally:
+        app1.run("systemctl stop holder")
+
+
+def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(unproven, run_playbook, app1, now):
     """The way back that a failed proof begins would lose a row: so both are told, and nothing is lost.
 
     With the other engine this time, whose load is judged like pgloader's.
     """
-    hold = f"exec 3< $(ls -d {PATH}.before-*); exec sleep 600"
-    start = f"systemd-run --quiet --unit=holder sh -c {shlex.quote(hold)}; python3 -c {shlex.quote(WRITE)}"
-    try:
-        with before_step("prove", f"podman exec {app1.backend.name} sh -c {shlex.quote(start)}"):
-            run = run_playbook(CUT_OVER, data_transfer_engine="arrow")
-    finally:
-        app1.run("systemctl stop holder")
+    run = unproven
     assert run.returncode != 0
     loaded = next(r for r in journal(app1, "cut_over") if (r["step"], r["state"]) == ("transfer", "done"))
     assert loaded["facts"]["engine"].startswith("arrow ")
@@ -257,14 +277,25 @@ def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(first, run_pl
         "is in use by process",
         "Then, on the way back: PostgreSQL has 1 rows that differ from the backup",
         "The application runs on PostgreSQL",
+        f"Users are kept out; what lets them in, on the application's host: {SAMPLE} open.",
         "playbooks/roll_back.yml to go back, or ansible-playbook -i ",
         "playbooks/cut_over.yml to go on",
     ):
         assert part in " ".join(message.split()), message
     on_postgresql(now())
+    assert app1.run("python3 -c %s", WRITE).rc != 0
     check = run_playbook(CUT_OVER, "--check")
     assert check.returncode == 0, check.message()
     assert "was cut short at the step prove. What the window needs was NOT asked" in check.output
+    # With a command that lets nobody in it is proven all the same, and when that is mended nothing is proven again.
+    shut = run_playbook(CUT_OVER, application_service_open_command=["false"])
+    assert shut.returncode != 0
+    for part in (
+        "The application runs on PostgreSQL, and that is proven: nothing goes back by itself any more.",
+        "Users may be in, or kept out still; what lets them in, on app1: false.",
+        'The command "false" ended with 1.',
+    ):
+        assert part in " ".join(shut.failures[-1][1].split()), shut.failures[-1][1]
     # A report that cannot be written takes nothing back, either.
     begun = latest_run(app1, "cut_over")
     app1.check_output(f"mkdir {begun}/report.json")
@@ -273,9 +304,14 @@ def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(first, run_pl
     assert "its report could not be written" in forward.output
     app1.check_output(f"rmdir {begun}/report.json")
     assert latest_run(app1, "cut_over") == begun
-    assert journal(app1, "cut_over")[-1]["facts"]["outcome"] == "done"
+    records = journal(app1, "cut_over")
+    assert records[-1]["facts"]["outcome"] == "done"
+    assert [record["state"] for record in records if record["step"] == "prove"] == ["begun", "failed", "begun", "done"]
+    assert [record["state"] for record in records if record["step"] == "let_in"] == ["begun", "failed", "begun", "done"]
     on_postgresql(now())
     assert now().rows == LOADED + 1
+    # The canary is gone again, and the door is open.
+    assert app1.check_output(f"test -e {PATH.rpartition('/')[0]}/closed || echo open") == "open"
 
 
 def test_back_without_a_postgresql_that_is_gone(first, run_playbook, app1, db1, now):
