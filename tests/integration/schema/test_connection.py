@@ -156,6 +156,21 @@ def test_a_wrong_password_is_not_repeated(server: Server, tmp_path: Path, monkey
     assert wrong not in message
 
 
+def test_a_password_file_that_libpq_ignores(server: Server, tmp_path: Path) -> None:
+    open_to_all = tmp_path / "pgpass"
+    open_to_all.write_text(server.passfile.read_text())
+    open_to_all.chmod(0o644)
+    assert f"Run chmod 0600 {open_to_all}: libpq ignores" in refused(server.conninfo(passfile=str(open_to_all)))
+    absent = tmp_path / "absent"
+    assert f"Put the password into {absent}, which is not there" in refused(server.conninfo(passfile=str(absent)))
+
+
+def test_libpq_s_advice_to_verify_nothing_is_not_passed_on(server: Server) -> None:
+    message = refused(server.conninfo(sslrootcert="/nowhere/ca.crt"))
+    assert 'root certificate file "/nowhere/ca.crt" does not exist. Put the certificate' in message
+    assert "sslmode" not in message
+
+
 @contextlib.contextmanager
 def listener(answer: bytes | None) -> Iterator[int]:
     """A port that takes a connection and answers the request for TLS with this, or never."""

@@ -77,6 +77,18 @@ def test_loads_says_what_and_takes_back(source: Path, target: str, state: Path, 
     assert script("transfer_data.py", *common, "--take-back", expected=0).stdout == "nothing to take back\n"
 
 
+def test_a_row_that_the_server_refuses_is_told_in_a_line(source: Path, target: str, state: Path) -> None:
+    with psycopg.connect(target) as connection:
+        # Without the record of its changes the schema may be what it is.
+        connection.execute("DROP SCHEMA contralock_migration CASCADE")
+        connection.execute("ALTER TABLE wallets ADD CONSTRAINT odd CHECK (md5(id::text) < '1')")
+    common = (str(source), "--profile", "contralock", "--target", target, "--directory", str(state))
+    refused = script("transfer_data.py", *common, "--engine", "arrow", expected=2)
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("refused: the server refused the load: Database error 23514: ")
+    assert "(wallets: id = " in line
+
+
 def test_rows_of_others_are_refused_and_stay(source: Path, target: str, state: Path) -> None:
     with psycopg.connect(target) as connection:
         connection.execute(

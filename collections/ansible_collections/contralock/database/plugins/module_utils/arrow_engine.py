@@ -26,6 +26,7 @@ from .errors import MigrationError
 from .findings import RuleCount, examine_file
 from .load_faults import load_failure, server_fault
 from .plan import Plan
+from .refused_rows import RefusedRows
 from .rules_applied import rule_name
 from .session_crew import SessionCrew, StoppedError, doing
 from .source_file import explained, open_source
@@ -83,7 +84,8 @@ def _load(order: Transfer, record: TargetRecord, say: Progress) -> Outcome:
         except psycopg.Error as error:
             if (error.sqlstate or "").startswith(_OF_DATA):
                 _examine(order, say)
-            raise load_failure("the server refused the load", [server_fault(error)]) from None
+            rows = RefusedRows(order.plan.catalog, order.plan.sensitive)
+            raise load_failure("the server refused the load", [server_fault(error, rows)]) from None
         if _data_version(source) != version:
             raise _written()
     return loading.outcome(time.monotonic() - begun)

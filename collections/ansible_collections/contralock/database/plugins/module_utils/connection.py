@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 
 import psycopg
 from psycopg import pq, sql
@@ -12,6 +17,10 @@ from psycopg.rows import TupleRow
 from .errors import MigrationError
 
 Connection = psycopg.Connection[TupleRow]
+
+# Without a handler Python prints psycopg's remarks on standard error ("error ignored terminating ..."); whoever wants
+# them sets up logging.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 #: Secrets that libpq would take from the connection string; its argv, logs and diffs are no place for them.
 SECRETS = ("password", "sslpassword", "oauth_client_secret")
@@ -71,6 +80,8 @@ MENDS: tuple[tuple[str, str], ...] = (
     ("not found", "Correct service=, or let PGSERVICEFILE name the file that has it"),
     ("does not exist", "Create the database and the role first, or correct dbname and user"),
 )
+#: libpq's own mend of a missing certificate: verification is not to be switched off here.
+_WEAKENING = re.compile(r" ?Either provide the file,[^.]*certificate verification\.")
 GENERAL_MEND = "Check the connection string, the server's log and its pg_hba.conf"
 
 
@@ -165,11 +176,28 @@ def _default(name: str) -> str:
     return (defaults.get(name.encode()) or b"").decode()
 
 
+def _password_file_mend(message: str, parameters: Mapping[str, str]) -> str:
+    """Say why libpq got no password from a file that it was to read; it only remarks that on standard error."""
+    if "no password supplied" not in message:
+        return ""
+    file = Path(parameters.get("passfile") or _default("passfile") or os.environ.get("PGPASSFILE") or "~/.pgpass")
+    file = file.expanduser()
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return f"Put the password into {file}, which is not there, with mode 0600" if "passfile" in parameters else ""
+    # https://www.postgresql.org/docs/current/libpq-pgpass.html: with less strict rights the file is ignored.
+    if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return f"Run chmod 0600 {file}: libpq ignores a password file that others may read"
+    return ""
+
+
 def connection_refusal(error: Exception, conninfo: str) -> MigrationError:
     """Return the error that says why there is no connection, whose message is libpq's or the server's."""
     parameters = parse_conninfo(conninfo)
-    message = " ".join(str(error).split())
-    mend = next((mend for fragment, mend in MENDS if fragment.lower() in message.lower()), GENERAL_MEND)
+    message = _WEAKENING.sub("", " ".join(str(error).split()))
+    known = (mend for fragment, mend in MENDS if fragment.lower() in message.lower())
+    mend = _password_file_mend(message, parameters) or next(known, GENERAL_MEND)
     named = [name for name in ("service", "host", "hostaddr", "port", "dbname", "user") if name in parameters]
     target = " ".join(f"{name} {parameters[name]!r}" for name in named) or "libpq's defaults"
     return MigrationError(f"cannot connect to PostgreSQL ({target}): {message}", mend)

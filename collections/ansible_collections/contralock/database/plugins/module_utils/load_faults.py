@@ -11,6 +11,8 @@ from .errors import MigrationError
 if TYPE_CHECKING:
     import psycopg
 
+    from .refused_rows import RefusedRows
+
 SHOWN_FAULTS = 5
 SHOWN_CHARACTERS = 240
 
@@ -69,11 +71,18 @@ def without_values(text: str) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
-def server_fault(error: psycopg.Error) -> str:
+def with_row(fault: str, row: str) -> str:
+    """Add to a fault which row it is about."""
+    return f"{fault} ({row})" if row else fault
+
+
+def server_fault(error: psycopg.Error, rows: RefusedRows | None = None) -> str:
     """Return the server's main sentence with its SQLSTATE, in the words in which pgloader repeats it.
 
-    DETAIL and CONTEXT hold whole rows, and are left out.
+    DETAIL and CONTEXT hold whole rows, and are left out, but for what ``rows`` makes of them.
     """
     if error.sqlstate is None or not error.diag.message_primary:
         return without_values(f"no connection: {' '.join(str(error).split())}")
-    return without_values(f"Database error {error.sqlstate}: {' '.join(error.diag.message_primary.split())}")
+    message = error.diag.message_primary
+    row = rows.told(message, error.diag.message_detail or "") if rows else ""
+    return with_row(without_values(f"Database error {error.sqlstate}: {' '.join(message.split())}"), row)

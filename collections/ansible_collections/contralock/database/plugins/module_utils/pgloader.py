@@ -14,13 +14,14 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .child_process import child_process, write_private
 from .errors import MigrationError
-from .load_faults import is_database_error, load_failure, without_values
+from .load_faults import is_database_error, load_failure, with_row, without_values
+from .refused_rows import RefusedRows
 from .stunnel import PLAIN_PATH, Endpoint, Tunnel
 
 PROGRAM = "pgloader"
@@ -37,6 +38,9 @@ LARGEST_ROW_BYTES = 12 * 1000 * 1000
 
 #: What the grammar takes as a database's name.
 _DBNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$%-]*")
+#: Tried with each sign of ASCII; control characters end its messages' lines.
+_NO_COLUMN = re.compile(r'["`\\\x00-\x1f]')
+_NO_TABLE = re.compile(r"""["`'/\\\x00-\x1f]""")
 #: The grammar of its password file reads brackets around these as an IPv6 address, and drops them.
 _BRACKETS = re.compile(r"\[[0-9A-Fa-f:]+\]")
 _LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT[0-9:.]+Z) (?P<level>[A-Z]+) (?P<text>.*)")
@@ -63,6 +67,7 @@ class Load:
         largest_row_bytes: Bytes of the largest row in the file.
         time_limit: Seconds.
         directory: A private directory (0700) for its files; its path is plain.
+        rows: Reads which row the server refused.
     """
 
     prepared: Path
@@ -72,6 +77,7 @@ class Load:
     largest_row_bytes: int
     time_limit: float
     directory: Path
+    rows: RefusedRows | None = None
 
 
 def assert_version(accepted: Sequence[str] = TESTED_VERSIONS) -> str:
@@ -99,25 +105,41 @@ def assert_version(accepted: Sequence[str] = TESTED_VERSIONS) -> str:
     return version
 
 
-def assert_speakable(endpoint: Endpoint, names: Iterable[str]) -> None:
+def unspeakable(schema: str, tables: Mapping[str, Iterable[str]]) -> MigrationError | None:
+    """Return the refusal of names that pgloader would misread; None where there is none.
+
+    It writes them into SQL and file names without escaping what stands in them: in SQLite between backticks, and a
+    table's in PostgreSQL between single quotes, and into the name of a reject file.
+
+    Args:
+        schema: The target's schema.
+        tables: Table to its columns.
+    """
+    wrong = {name for name in (schema, *tables) if _NO_TABLE.search(name)}
+    wrong |= {f"{table}.{name}" for table, columns in tables.items() for name in columns if _NO_COLUMN.search(name)}
+    if not wrong:
+        return None
+    return MigrationError(
+        f"pgloader cannot spell the target's names {', '.join(map(repr, sorted(wrong)))}",
+        "Take the engine arrow, which spells every name; or give them names without quotes, backticks, backslashes and"
+        " control characters, and tables none with a slash",
+        {"names": sorted(wrong)},
+    )
+
+
+def assert_speakable(endpoint: Endpoint) -> None:
     """Refuse what pgloader's grammar or its driver would misread.
 
     Args:
         endpoint: The server; its password is not repeated.
-        names: The target's schema, tables and columns.
 
     Raises:
-        MigrationError: A name, the database or the password is such.
+        MigrationError: The database's name or the password is such.
     """
     if not _DBNAME.fullmatch(endpoint.dbname):
         raise MigrationError(
             f"pgloader cannot spell the database's name {endpoint.dbname!r}",
             "Give the database a name of letters, digits, _ and -",
-        )
-    if wrong := sorted({name for name in names if re.search(r'["\\\x00-\x1f]', name)}):
-        raise MigrationError(
-            f"pgloader cannot spell the target's names {', '.join(map(repr, wrong))}",
-            "Give them names without double quotes, backslashes and control characters",
         )
     password = endpoint.password or ""
     if not password.isascii() or _BRACKETS.search(password):
@@ -187,7 +209,7 @@ def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[
         with child_process([PROGRAM, *arguments], environment, output, (descriptor,)) as process:
             trouble = _watch(process, load.time_limit, output, tick)
     lines = [*_lines(output), *_lines(log)]
-    faults = list(dict.fromkeys(find_faults(lines)))
+    faults = list(dict.fromkeys(find_faults(lines, load.rows)))
     if trouble:
         raise load_failure(f"pgloader was ended: {trouble}", faults, "Raise the limit" if "limit" in trouble else "")
     if process.returncode:
@@ -243,21 +265,27 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(encoding="utf-8", errors="backslashreplace").splitlines() if file.exists() else []
 
 
-def find_faults(lines: Iterable[str]) -> Iterator[str]:
+def find_faults(lines: Sequence[str], rows: RefusedRows | None = None) -> Iterator[str]:
     """Yield what is not known to be harmless, in few words and without the rows' values.
 
-    A server's error goes on in lines of its own (DETAIL, CONTEXT), which hold whole rows: they are left out, and so is
-    the part of a message that repeats a value (SQLSTATE class 22, after the colon).
+    A server's error goes on in lines of its own (DETAIL, CONTEXT), which hold whole rows: they are left out, but for
+    what ``rows`` makes of the first, and so is the part of a message that repeats a value (SQLSTATE class 22, after the
+    colon).
     """
-    for line in lines:
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if told := _LINE.fullmatch(line):
             harmless = told["level"] in _HARMLESS_LEVELS or (
                 told["level"] == "WARNING" and any(known.match(told["text"]) for known in _HARMLESS_WARNINGS)
             )
             if not harmless:
-                yield without_values(f"{told['level']} {told['text']}")
+                yield with_row(without_values(f"{told['level']} {told['text']}"), _row(line, following, rows))
         elif any(alarm in line for alarm in _ALARMS) or is_database_error(line):
-            yield without_values(line.strip())
+            yield with_row(without_values(line.strip()), _row(line, following, rows))
+
+
+def _row(line: str, following: str, rows: RefusedRows | None) -> str:
+    detail = following.removeprefix("DETAIL:").strip()
+    return rows.told(line, detail) if rows and is_database_error(line) and detail != following else ""
 
 
 def read_summary(file: Path, tables: Sequence[str]) -> dict[str, float]:

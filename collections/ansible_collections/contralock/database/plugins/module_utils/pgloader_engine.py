@@ -10,8 +10,11 @@ import psycopg
 
 from .connection import Connection, connect
 from .durable_files import assert_room
-from .pgloader import LARGEST_ROW_BYTES, Load, assert_speakable, assert_version, run_pgloader
+from .errors import MigrationError
+from .pgloader import LARGEST_ROW_BYTES, Load, assert_speakable, assert_version, run_pgloader, unspeakable
+from .plan import Plan
 from .prepared_copy import Prepared, prepare_copy
+from .refused_rows import RefusedRows
 from .source_file import open_source
 from .stunnel import assert_short, endpoint_of, local_socket
 from .target_restore import TargetRecord
@@ -34,9 +37,16 @@ def _version(order: Transfer) -> str:
 
 def _assert_ready(connection: Connection, order: Transfer) -> None:
     """Refuse names and a password that pgloader cannot spell."""
-    plan = order.plan
-    names = [plan.schema, *order.tables, *(column.target.name for table in plan.tables for column in table.columns)]
-    assert_speakable(endpoint_of(connection), names)
+    if refusal := unspeakable_names(order.plan):
+        raise refusal
+    assert_speakable(endpoint_of(connection))
+
+
+def unspeakable_names(plan: Plan) -> MigrationError | None:
+    """Return the refusal of a plan's names that pgloader would misread; None where there is none."""
+    return unspeakable(
+        plan.schema, {table.target: [each.target.name for each in table.columns] for table in plan.tables}
+    )
 
 
 def _prepare(order: Transfer, say: Progress, _holds_rows: bool) -> Loader:
@@ -64,6 +74,7 @@ def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progre
         largest_row_bytes=prepared.largest_row_bytes,
         time_limit=order.time_limit,
         directory=order.directory,
+        rows=RefusedRows(order.plan.catalog, order.plan.sensitive),
     )
     with connect(order.target, APPLICATION_NAME) as connection:
         watcher = _Watcher(connection, order, sum(prepared.rows.values()), say)
