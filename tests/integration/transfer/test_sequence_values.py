@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_file
+from ansible_collections.contralock.database.plugins.module_utils.assessment_report import Verdict
 from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
@@ -189,6 +191,8 @@ def test_a_last_number_is_found_before_anything_is_loaded(loaded: Loaded, case: 
     ):
         found = exhausted_sequences(connection, order.plan, source)
     assert [(each.table, each.column, each.keys) for each in found] == ([("t", "id", expected[:1])] if expected else [])
+    assessed = assess_file(order.source, order.target, mapping(), Options(order.source.parent), lambda *_: None)
+    assert (assessed.findings, assessed.verdict is Verdict.NOT_READY) == (found, expected is not None)
     if expected:
         with pytest.raises(MigrationError, match=f"t.id at {expected[0]}: the sequence public.t_id_seq") as refusal:
             transfer(order)

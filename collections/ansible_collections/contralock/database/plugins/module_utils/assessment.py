@@ -20,11 +20,13 @@ from .errors import MigrationError
 from .findings import Examination, examine_file
 from .live_copy import Limits, copy_live
 from .pgloader import LARGEST_ROW_BYTES
+from .pgloader_engine import unspeakable_names
 from .plan import Plan, make_partial_plan
 from .profile import Mapping
 from .recorded_schema import drift_of
 from .row_bytes import too_large_rows
 from .run_step import counted
+from .sequence_values import exhausted_sequences
 from .source_file import Progress, UnsoundError, assert_sound, open_source
 from .source_schema import SourceSchema, read_schema
 from .transfer_step import settled_catalog
@@ -52,7 +54,8 @@ class Options:
         limits: What the snapshot may cost the application.
         schema: The target's schema.
         workers: Threads that read and examine.
-        engine: What is going to load, so that rows which it cannot carry are found; empty when nobody has chosen yet.
+        engine: What is going to load, so that rows and names that it cannot carry are found; empty when nobody has
+            chosen yet.
     """
 
     directory: Path
@@ -81,7 +84,7 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
         asked = _asked(connection, target, catalog, mapping)
     with _snapshot_folder(options.directory) as private:
         snapshot_file = private / "source.sqlite"
-        with refused_politely(f"cannot copy {source}"):
+        with refused_politely(f"cannot back up {source}"):
             copied = copy_live(source, snapshot_file, options.limits, progress)
         found = _assessed(snapshot_file, asked, replace(options, directory=private), progress)
     pause = round(copied.pause * 1000, 1)
@@ -150,19 +153,21 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
     found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
     with connect(asked.target, APPLICATION_NAME) as connection:
         judged = judge_constraints(connection, path, plan, found.waiting, progress)
-    too_large = too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")
-    refusals = [refusal, too_large if options.engine == "pgloader" else None]
+        with closing(open_source(path)) as reading:
+            used_up = exhausted_sequences(connection, plan, reading)
+    of_pgloader = [unspeakable_names(plan), too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")]
+    refusals = [refusal, *(of_pgloader if options.engine == "pgloader" else [])]
     return Assessment(
         source=str(path),
         bytes=size,
         rows=found.rows,
         obstacles=tuple(_obstacle(each) for each in refusals if each),
-        findings=(*found.findings, *judged.findings),
+        findings=(*found.findings, *judged.findings, *used_up),
         columns=found.columns,
         rules=tuple(each for each in found.rule_counts if each.count),
         unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
         unjudged=(*_left_out(plan, source), *judged.unjudged),
-        notes=(*found.notes, *([str(too_large)] if too_large and not options.engine else [])),
+        notes=(*found.notes, *(str(each) for each in of_pgloader if each and not options.engine)),
         estimate=None if refusal else _estimate(found, size),
     )
 
