@@ -28,6 +28,8 @@ from .scratch_database import MARK
 from .workload_clients import APPLICATION_NAME, Place
 
 WORK = Path("/var/lib/contralock-benchmark")
+#: sd_booted(3): whether systemd runs here.
+BOOTED = Path("/run/systemd/system")
 UNITS = {name: f"contralock-benchmark-{name}.service" for name in ("sqlite", "postgresql")}
 #: What a live unit may be limited by, and the limit that systemd does not call by the name under which it shows it.
 LIMITS = ("MemoryMax", "MemoryHigh", "TasksMax", "CPUWeight", "LimitNOFILE")
@@ -79,7 +81,7 @@ def remove_all(work: Path = WORK) -> bool:
         MigrationError: One does not end, or the directory cannot be removed.
     """
     changed = False
-    for unit in UNITS.values():
+    for unit in UNITS.values() if BOOTED.is_dir() else ():
         if _state(unit) in ("", "inactive", "failed"):
             continue
         _run("systemctl", "stop", unit)
@@ -256,7 +258,7 @@ def _run(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise MigrationError(
-            f"{command[0]} {command[1]} does not answer: {error}", "A benchmark through the application needs systemd"
+            f"systemd does not answer to {command[0]}: {error}", "A benchmark through the application needs systemd"
         ) from None
     if done.returncode:
         raise MigrationError(

@@ -43,6 +43,11 @@ def found_right(document: Mapping[str, Any]) -> bool:
     return all(done.values()) and money_told(document)[0]
 
 
+def compared_in(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each group: who is faster with the fewest clients and with the most."""
+    yield from (f"{group['title']}: {' '.join(group['said'])}" for group in groups_of(document) if group["said"])
+
+
 def told(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield what was measured, as lines for a person."""
     yield document["machine"]

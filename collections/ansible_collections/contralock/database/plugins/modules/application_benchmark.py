@@ -127,6 +127,11 @@ text:
   returned: when measured
   type: list
   elements: str
+compared:
+  description: For each mix and way a line that says who is faster with the fewest clients and with the most.
+  returned: when measured
+  type: list
+  elements: str
 right:
   description: Whether each database has completed something and all money is where it was moved to.
   returned: when measured
@@ -154,7 +159,11 @@ try:
         instances,
         remove_all,
     )
-    from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import found_right, told
+    from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import (
+        compared_in,
+        found_right,
+        told,
+    )
     from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
     from ansible_collections.contralock.database.plugins.module_utils.live_databases import read_live, refuse_live
     from ansible_collections.contralock.database.plugins.module_utils.workload import parse_workload
@@ -221,7 +230,8 @@ def benchmark(module: AnsibleModule, progress: Progress) -> Mapping[str, object]
         write_whole(Path(given["run"]) / "benchmark.json", text)
     right = found_right(document)
     facts = {"measurements": len(document["measurements"]), "right": right}
-    return {"changed": False, "benchmark": document, "text": list(told(document)), "right": right, "facts": facts}
+    said = {"text": list(told(document)), "compared": list(compared_in(document))}
+    return {"changed": False, "benchmark": document, **said, "right": right, "facts": facts}
 
 
 def application_of(given: Mapping[str, Any]) -> Application:

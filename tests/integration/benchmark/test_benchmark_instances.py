@@ -1,0 +1,96 @@
+"""The copies of a benchmark: what they are made of, what is refused, and that nothing of them stays."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.benchmark_instances import (
+    Application,
+    instances,
+    limits_of,
+    remove_all,
+)
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.scratch_database import (
+    create_scratch,
+    drop_scratch,
+    scratch_target,
+)
+
+from tests.throwaway_cluster import Database
+
+ALONE = Application(command=[], unit="contralock.service")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.sqlite"
+    with closing(sqlite3.connect(path)) as session, session:
+        session.execute("CREATE TABLE wallets (_id TEXT PRIMARY KEY, balance INTEGER)")
+    return path
+
+
+@pytest.fixture
+def scratch(database: Database) -> Iterator[str]:
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as administrator:
+        administrator.execute(f"ALTER ROLE {database.owner} CREATEDB")
+    name = f"{database.name}_b"
+    create_scratch(database.conninfo, name)
+    yield scratch_target(database.conninfo, name)
+    drop_scratch(database.conninfo, name)
+
+
+def test_a_copy_is_written_and_the_snapshot_is_not(source: Path, scratch: str, tmp_path: Path) -> None:
+    before, work = source.read_bytes(), tmp_path / "work"
+    work.mkdir()
+    (work / "of a killed one").touch()
+    with instances(ALONE, source, scratch, work) as (sqlite, postgresql):
+        assert sqlite.file is not None
+        assert not (work / "of a killed one").exists()
+        assert (sqlite.url, postgresql.url, postgresql.target) == ("", "", scratch)
+        assert sqlite.file.stat().st_mode & 0o777 == 0o600
+        assert (work / "sqlite/data").stat().st_mode & 0o777 == 0o700
+        with sqlite.opened() as session:
+            session.execute("INSERT INTO wallets VALUES ('a', 1)")
+        with postgresql.opened() as session:
+            found = session.execute(
+                "SELECT datconnlimit FROM pg_database WHERE datname = current_database()"
+            ).fetchone()
+            assert found == (60,)
+    assert not work.exists()
+    assert source.read_bytes() == before
+
+
+def test_what_fails_in_between_leaves_nothing_either(source: Path, scratch: str, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    with pytest.raises(RuntimeError), instances(ALONE, source, scratch, work):
+        raise RuntimeError
+    assert not work.exists()
+    assert not remove_all(work)
+
+
+def test_a_database_that_no_migration_made_is_left_alone(source: Path, database: Database, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    with (
+        pytest.raises(MigrationError, match="is no scratch database, and a benchmark writes into it"),
+        instances(ALONE, source, database.conninfo, work),
+    ):
+        pass
+    assert not work.exists()
+    with psycopg.connect(database.conninfo) as session:
+        found = session.execute("SELECT datconnlimit FROM pg_database WHERE datname = current_database()").fetchone()
+        assert found == (-1,)
+
+
+@pytest.mark.parametrize(
+    ("quota", "limit"),
+    [("1.500000s", ["CPUQuota=150%"]), ("500ms", ["CPUQuota=50%"]), ("1s 500ms", ["CPUQuota=150%"]), ("infinity", [])],
+)
+def test_the_live_units_limits_hold(quota: str, limit: list[str]) -> None:
+    shown = {"CPUQuotaPerSecUSec": quota, "MemoryMax": "536870912", "TasksMax": "infinity", "CPUWeight": "[not set]"}
+    assert list(limits_of(shown)) == ["MemoryMax=536870912", *limit]
