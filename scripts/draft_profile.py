@@ -35,6 +35,7 @@ with command_line.library():
     from ansible_collections.contralock.database.plugins.module_utils.draft_profile_sql import changes_of
     from ansible_collections.contralock.database.plugins.module_utils.draft_profile_trial import (
         APPLICATION_NAME,
+        catalog_names,
         prove_draft,
         quoted_by,
         try_pieces,
@@ -113,7 +114,8 @@ def draft(given: argparse.Namespace, screen: Screen) -> Answer:
         connect(conninfo, APPLICATION_NAME) as connection,
         tempfile.TemporaryDirectory() as scratch,
     ):
-        order = DraftOrder(NamingRule(given.naming), given.written_by, given.types == "data", quoted_by(connection))
+        by_data, reserved = given.types == "data", catalog_names(connection)
+        order = DraftOrder(NamingRule(given.naming), given.written_by, by_data, quoted_by(connection), reserved)
         found = draft_profile(given.source, order, screen.counted)
         try_pieces(connection, found)
         file = Path(scratch) / "mapping.yml"

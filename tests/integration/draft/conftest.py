@@ -17,6 +17,7 @@ from ansible_collections.contralock.database.plugins.module_utils.draft_profile_
 from ansible_collections.contralock.database.plugins.module_utils.draft_profile_sql import changes_of
 from ansible_collections.contralock.database.plugins.module_utils.draft_profile_trial import (
     Proof,
+    catalog_names,
     prove_draft,
     quoted_by,
     try_pieces,
@@ -65,7 +66,9 @@ def drafted_from(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
     def make(source: Path, **order: Any) -> Drafted:
         folder = tmp_path_factory.mktemp("profiles") / "drafted"
         with cluster.database() as fresh, connect(fresh.conninfo, "draft") as connection:
-            draft = draft_profile(source, DraftOrder(quote=quoted_by(connection), **order))
+            draft = draft_profile(
+                source, DraftOrder(quote=quoted_by(connection), reserved=catalog_names(connection), **order)
+            )
             try_pieces(connection, draft)
             file = folder.with_name("mapping.yml")
             file.write_text(mapping_text(draft))

@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile_report import as_lines
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Form, Order, write_source
 
 from tests.integration.draft.conftest import Drafted
@@ -88,6 +91,68 @@ def test_rows_that_postgresql_would_refuse_are_told_with_their_keys(drafted_scri
     assert "hidden" not in everything
 
 
+def test_lower_and_upper_fold_what_they_fold_in_sqlite(drafted_script: Scripted) -> None:
+    """Rows that an index of SQLite's keeps apart stay apart: its lower() leaves the Ä alone, PostgreSQL's does not."""
+    made = drafted_script(
+        "CREATE TABLE t (a TEXT, CHECK (upper(a) <> 'Ä')); CREATE UNIQUE INDEX low ON t (lower(a));"
+        "INSERT INTO t VALUES ('Ärger'), ('ärger'), ('ä')"
+    )
+    assert (made.proof.ready, made.draft.questions) == (True, [])
+    assert 'ON t ((lower(a COLLATE "C")))' in statements(made)
+    assert "CHECK (upper(a COLLATE \"C\") <> 'Ä')" in statements(made)
+    assert made.sql().count("in SQLite lower() and upper() know ASCII letters only") == 2
+
+
+def test_a_table_that_postgresql_would_look_for_in_its_own_catalog_gets_another_name(drafted_script: Scripted) -> None:
+    made = drafted_script(
+        "CREATE TABLE pg_class (id INTEGER PRIMARY KEY, pg_type TEXT); INSERT INTO pg_class VALUES (1, 'x');"
+        "CREATE TABLE pg_mine (id INTEGER PRIMARY KEY); CREATE INDEX pg_class_oid_index ON pg_mine (id)"
+    )
+    assert made.proof.ready
+    assert [table.target for table in made.draft.tables] == ["pg_class_2", "pg_mine"]
+    assert made.mapping()["tables"] == {"pg_class_2": {"source": "pg_class"}}
+    assert "the catalog has a table of this name" in asked(made).replace("PostgreSQL's own catalog", "the catalog")
+
+
+def test_a_table_that_is_too_wide_is_named(drafted_script: Scripted) -> None:
+    columns = ", ".join(f"c{number}" for number in range(1601))
+    with pytest.raises(MigrationError, match=r"more columns than the 1,600 that PostgreSQL takes \(wide 1,601\)"):
+        drafted_script(f"CREATE TABLE narrow (a); CREATE TABLE wide ({columns})")
+
+
+def test_the_reasons_are_true_where_values_do_not_fit(drafted_script: Scripted) -> None:
+    many = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99) INSERT INTO t SELECT"
+    made = drafted_script(
+        "CREATE TABLE t (n INTEGER, d DATETIME, u, b BOOLEAN, ok INTEGER);"
+        f"{many} iif(i = 7, 'abc', i), iif(i < 50, 'never', '2024-01-03 09:10:55.791 +00:00'),"
+        " iif(i < 50, 'x', x'00'), iif(i = 1, 'no', 1), i FROM n"
+    )
+    reasons = {column.source: column.why for column in made.draft.tables[0].columns}
+    assert reasons == {
+        "n": "declared INTEGER, and holds values that do not fit",
+        "d": "declared DATETIME, holds other values",
+        "u": "no declared type, holds texts, and holds values that do not fit",
+        "b": "declared BOOLEAN, and holds values that do not fit",
+        "ok": "declared INTEGER",
+    }
+    text = (made.folder / "mapping.yml").read_text()
+    assert (
+        "# plain: no framework has left its signs. Read as sequelize writes, which demands the most of a time" in text
+    )
+
+
+def test_faults_are_told_beside_questions(drafted_script: Scripted) -> None:
+    made = drafted_script(
+        "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE t (p INTEGER REFERENCES p (id));INSERT INTO t VALUES (7)"
+    )
+    assert made.draft.questions == []
+    lines = list(as_lines(made.folder, made.draft, made.proof))
+    assert lines[3].startswith("no open questions, and 1 kind of values that does not fit: see ")
+    assert "None; but not everything fits, see below." in (made.folder / "README.md").read_text()
+    whole = replace(made.proof, findings=())
+    assert list(as_lines(made.folder, made.draft, whole))[3].startswith("no open questions: see ")
+
+
 def test_long_texts_keep_out_an_index_that_no_server_could_fill(drafted_script: Scripted) -> None:
     made = drafted_script(f"CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a); INSERT INTO t VALUES ('{'x' * 9000}')")
     assert "texts that are too long for one" in asked(made)
@@ -153,6 +218,10 @@ def test_exit_codes_tell_what_does_not_fit_from_what_cannot_be_told(cluster: Clu
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert "nothing was drafted" in nothing.stderr
     assert not (tmp_path / "other").exists()
+    unwritable = run(source, "--output", "/proc/drafted")
+    assert (unwritable.returncode, "cannot be written to /proc/drafted" in unwritable.stderr) == (2, True)
+    # Before the work, not after it.
+    assert "draft: " not in unwritable.stderr
 
 
 def _databases(cluster: Cluster) -> set[str]:

@@ -19,6 +19,8 @@ from tests.integration.transfer.transfer_server import Server, Target, both_engi
 
 MEGABYTES = 2 << 20
 ID = "0b8e2a4c-6f3d-4e1a-9b7c-2d5f8a1e3c60"
+#: A name of every sign of ASCII that no engine refuses.
+SIGNS = "!#$%&()*+,-.:;<=>?@[]^_{|}~"
 
 SOURCE = f"""
 CREATE TABLE people (name TEXT PRIMARY KEY, nick TEXT COLLATE NOCASE, email TEXT);
@@ -29,13 +31,16 @@ CREATE TABLE blanks (a TEXT, b INTEGER, c DATETIME, d JSON, e BLOB);
 INSERT INTO blanks VALUES (NULL, NULL, NULL, NULL, NULL), (NULL, NULL, NULL, NULL, NULL);
 CREATE TABLE nobody (id INTEGER PRIMARY KEY, a DECIMAL(5,2), d JSON);
 CREATE TABLE large (id INTEGER PRIMARY KEY, text TEXT, document JSON, bytes BLOB);
+CREATE TABLE "{SIGNS}" (id INTEGER PRIMARY KEY, "{SIGNS}" TEXT, "it's a/b" TEXT);
+INSERT INTO "{SIGNS}" VALUES (1, 'a', 'b'), (2, NULL, '');
 """
-TARGET = """
+TARGET = f"""
 CREATE TABLE people (name text PRIMARY KEY, nick text UNIQUE, email text UNIQUE);
 CREATE TABLE things (id uuid PRIMARY KEY, note text);
 CREATE TABLE blanks (a text, b integer, c timestamptz(3), d jsonb, e bytea);
 CREATE TABLE nobody (id bigint PRIMARY KEY, a numeric(5,2), d jsonb);
 CREATE TABLE large (id bigint PRIMARY KEY, text text, document jsonb, bytes bytea);
+CREATE TABLE "{SIGNS}" (id bigint PRIMARY KEY, "{SIGNS}" text, "it's a/b" text);
 """
 NEITHER = "the same as in another row, where PostgreSQL wants each once"
 
@@ -68,6 +73,7 @@ def test_strange_rows_arrive(file: Path, target: Target, scratch: Path, engine: 
         "blanks": 2,
         "nobody": 0,
         "large": 3,
+        SIGNS: 2,
     }
     found = compare_file(file, target.conninfo, mapping({}), Options(b"key", expected=plan.catalog.description))
     assert found.equal, found.differences

@@ -31,7 +31,10 @@ COLUMNS = {
         ("flag IN (0, 1) AND a IN (0, 1)", "flag IN (false, true) AND a IN (0, 1)"),
         ("flag NOT IN (0)", "flag NOT IN (false)"),
         ("ifnull(a, 0) * (a + 2)", "coalesce(a, 0) * (a + 2)"),
-        ("lower(name)", "lower(name)"),
+        # In other collations PostgreSQL knows more letters than those of ASCII.
+        ("lower(name)", 'lower(name COLLATE "C")'),
+        ("upper(a || 'x') = lower('Ä')", "upper((a || 'x') COLLATE \"C\") = lower('Ä' COLLATE \"C\")"),
+        ("lower(trim(upper([b c])))", 'lower((trim(upper("b c" COLLATE "C"))) COLLATE "C")'),
         ("a || '-' || \"b c\"", "a || '-' || \"b c\""),
         ("CASE WHEN a > 1 THEN 'x' ELSE 'y' END", "CASE WHEN a > 1 THEN 'x' ELSE 'y' END"),
     ],

@@ -25,11 +25,12 @@ from .draft_profile_study import Study, study_table
 from .draft_profile_types import Facts, candidates_of
 from .errors import MigrationError
 from .naming import NamingRule
+from .pgloader import unspeakable
 from .source_file import Progress, open_source, quote_identifier
 from .source_schema import SourceSchema, ask_schema, read_schema
 
-#: What pgloader's grammar has no way to say in a name.
-_UNSPEAKABLE = re.compile(r'["\\\x00-\x1f]')
+#: MaxHeapAttributeNumber in PostgreSQL's src/include/access/htup_details.h.
+_MOST_COLUMNS = 1600
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class DraftOrder:
         maker: Who made the database, a value of ``written_by`` or ``plain``; None: its habits tell.
         by_data: Whether the data may propose a type that the declaration does not name.
         quote: How names are spelled in SQL; all in quotes unless somebody knows better.
+        reserved: Names of PostgreSQL's own catalog, which it finds before those of any schema.
     """
 
     naming: NamingRule = NamingRule.KEEP
     maker: str | None = None
     by_data: bool = True
     quote: Quote = quote_identifier
+    reserved: frozenset[str] = frozenset()
 
 
 def draft_profile(path: Path, order: DraftOrder, progress: Progress | None = None) -> Draft:
@@ -84,7 +87,8 @@ class _Drafter:
                 "the source has no table that would move: all are the accounts of tools",
                 "Name the SQLite file that the application uses",
             )
-        self._targets = place_names(self._details, order.naming)
+        self._assert_narrow()
+        self._targets = place_names(self._details, order.naming, order.reserved)
 
     def draft(self) -> Draft:
         """Draft everything."""
@@ -93,7 +97,7 @@ class _Drafter:
         studies = {place: study for name in self._details for place, study in self._study(name)}
         choices = choose_all(studies, self._links())
         # Tables, indexes and types share one namespace.
-        free = FreeNames(self._targets.values())
+        free = FreeNames([*self._targets.values(), *self._order.reserved])
         columns = ColumnMaker(draft, free, studies, choices)
         for name, detail in self._details.items():
             target = self._targets[name]
@@ -111,6 +115,17 @@ class _Drafter:
             pieces.make(table)
         self._ask_about_the_rest()
         return draft
+
+    def _assert_narrow(self) -> None:
+        """Refuse a table that PostgreSQL cannot have."""
+        wide = {name: len(detail.table.columns) for name, detail in self._details.items()}
+        wide = {name: count for name, count in wide.items() if count > _MOST_COLUMNS}
+        if wide:
+            shown = ", ".join(f"{name} {count:,}" for name, count in wide.items())
+            raise MigrationError(
+                f"the source has tables with more columns than the {_MOST_COLUMNS:,} that PostgreSQL takes ({shown})",
+                "Split them, or keep the columns that nobody searches in one JSON column",
+            )
 
     def _left_behind(self, schema: SourceSchema, maker: Maker) -> Iterator[tuple[str, str]]:
         """Yield the tables that stay, with the reason."""
@@ -163,9 +178,13 @@ class _Drafter:
             for name in texts:
                 self._draft.ask(name, f"the {kind} is not moved: write it in PostgreSQL's words if it is needed")
         for table in self._draft.tables:
-            for name in (table.target, *(column.target for column in table.columns)):
-                if _UNSPEAKABLE.search(name):
-                    self._draft.ask(table.source, f"pgloader cannot spell {name!r}: use the engine arrow, or rename it")
+            if table.source in self._order.reserved:
+                question = "PostgreSQL's own catalog has a table of this name, which it finds first"
+                self._draft.ask(
+                    table.source, f"{question}: here it is {table.target}; does the application find it there?"
+                )
+            if refusal := unspeakable("public", {table.target: [column.target for column in table.columns]}):
+                self._draft.ask(table.source, f"{refusal.fact}: use the engine arrow, or rename them")
 
 
 def _names(schema: SourceSchema, table: str) -> set[str]:

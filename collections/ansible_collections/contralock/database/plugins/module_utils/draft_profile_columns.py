@@ -167,9 +167,13 @@ def _place(table: str, column: str) -> str:
 
 
 def _why(source: SourceColumn, choice: Choice) -> str:
-    if choice.candidate.last:
-        return f"declared {shortened(source.declared_type) or 'without a type'}, holds nothing else"
-    return choice.candidate.why
+    unfit = choice.tally.hopeless or choice.tally.misfits or (choice.tally.empties and not choice.empty_as_null)
+    if not choice.candidate.last:
+        return choice.candidate.why + (", and holds values that do not fit" if unfit else "")
+    if not source.declared_type:
+        return "no declared type" + (", and holds values that do not fit" if unfit else "")
+    held = "and its values fit neither that nor this" if unfit else "holds other values"
+    return f"declared {shortened(source.declared_type)}, {held}"
 
 
 def _rules(choice: Choice) -> list[object]:

@@ -1,7 +1,8 @@
 """An expression of a SQLite schema in PostgreSQL's words, where it means the same there; otherwise nothing.
 
 Only what both understand alike is taken over: columns, constants, comparisons, AND, OR, NOT, IN, BETWEEN, IS NULL,
-CASE, sums and products, ``||`` and a few functions. Left out on purpose: division (an error by zero there, NULL here),
+CASE, sums and products, ``||`` and a few functions (lower() and upper() in a collation in which they know ASCII letters
+only, as in SQLite). Left out on purpose: division (an error by zero there, NULL here),
 LIKE (blind to case here), IS between values, functions of dates and JSON, and everything about a column whose collation
 is blind to case. What is taken over is tried on a server before it stands in a draft.
 Sources: https://www.sqlite.org/lang_expr.html; PostgreSQL manual, "Functions and Operators".
@@ -9,7 +10,7 @@ Sources: https://www.sqlite.org/lang_expr.html; PostgreSQL manual, "Functions an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .draft_profile_ddl import Token, Tokens
@@ -21,6 +22,8 @@ _FUNCTIONS |= {"IFNULL": "coalesce", "NULLIF": "nullif", "TRIM": "trim"}
 _SIGNS = {"==": "=", "!=": "<>"} | {sign: sign for sign in ("=", "<>", "<", "<=", ">", ">=", "||", "(", ")", ",")}
 _SUMS = ("+", "-", "*")
 _EQUAL = ("=", "==", "<>", "!=")
+#: In this collation lower() and upper() know the letters of ASCII only, as SQLite's do.
+_ASCII = 'COLLATE "C"'
 _TRUTHS = {"0": "false", "1": "true"}
 
 
@@ -56,7 +59,38 @@ def translate(tokens: Sequence[Token], columns: Mapping[str, Known]) -> str | No
         if word is None:
             return None
         words.append(word if token.kind != "number" else _number(tokens, at, columns))
-    return _joined(words)
+    return _joined(_folding_ascii(tokens, words))
+
+
+def folds(tokens: Sequence[Token]) -> bool:
+    """Tell whether an expression calls what folds ASCII letters alone in SQLite, and every letter in PostgreSQL."""
+    return any(_folds(tokens, at) for at in range(len(tokens)))
+
+
+def _folds(tokens: Sequence[Token], at: int) -> bool:
+    return tokens[at].keyword in ("LOWER", "UPPER") and at + 1 < len(tokens) and tokens[at + 1].text == "("
+
+
+def _folding_ascii(tokens: Sequence[Token], words: Sequence[str]) -> Iterator[str]:
+    """Yield the words, and a collation behind what is folded, which binds closer than all that is not one word."""
+    calls = {at + 1: _end_of(tokens, at + 1) for at in range(len(tokens)) if _folds(tokens, at)}
+    several = {end: end - begin > 2 for begin, end in calls.items()}
+    for at, word in enumerate(words):
+        if at in several:
+            yield from (")", _ASCII) if several[at] else (_ASCII,)
+        yield word
+        if at in calls and several[calls[at]]:
+            yield "("
+
+
+def _end_of(tokens: Sequence[Token], begin: int) -> int:
+    """Return where the parenthesis is closed that is opened at ``begin``."""
+    depth = 0
+    for at in range(begin, len(tokens)):
+        depth += (tokens[at].text == "(") - (tokens[at].text == ")")
+        if not depth:
+            return at
+    return len(tokens)
 
 
 def _word(tokens: Sequence[Token], at: int, columns: Mapping[str, Known]) -> str | None:
@@ -114,7 +148,7 @@ def _is_boolean(token: Token, columns: Mapping[str, Known]) -> bool:
     return known is not None and known.boolean
 
 
-def _joined(words: Sequence[str]) -> str:
+def _joined(words: Iterable[str]) -> str:
     text = ""
     for word in words:
         tight = not text or text.endswith("(") or word in (")", ",") or (word == "(" and _calls(text))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from .draft_profile_makers import PLAIN
 from .draft_profile_model import Draft, DraftColumn, DraftTable
 from .draft_profile_sql import changes_of, one_line
 from .draft_profile_trial import Proof
@@ -38,13 +39,20 @@ def mapping_text(draft: Draft, schema: str = f"../{SCHEMA_FILE}") -> str:
         "# The open questions are numbered in README.md.",
         "version: 1",
         f"naming: {draft.naming.value}",
-        *_comment(f"{draft.maker.name}: {draft.maker.why}."),
+        *_comment(f"{draft.maker.name}: {draft.maker.why}.{_read_as(draft)}"),
         f"written_by: {draft.maker.encoding.value}",
     ]
     tables = [line for table in draft.tables for line in _table(draft, table)]
     if tables:
         lines += ["", "tables:", *tables]
     return "\n".join([*lines, *_left_behind(draft)]) + "\n"
+
+
+def _read_as(draft: Draft) -> str:
+    """Say why a maker is named whose signs nobody saw."""
+    if draft.maker.name != PLAIN:
+        return ""
+    return f" Read as {draft.maker.encoding.value} writes, which demands the most of a time: its offset."
 
 
 def readme_text(draft: Draft, proof: Proof, source: str) -> str:
@@ -67,7 +75,7 @@ def readme_text(draft: Draft, proof: Proof, source: str) -> str:
         ]
         parts.append("")
     else:
-        parts.append("None.\n")
+        parts.append("None.\n" if proof.ready else "None; but not everything fits, see below.\n")
     parts += ["## What the data say\n", *_proof_lines(proof), ""]
     parts += ["## What was decided\n", *(f"- {_cell(note)}." for note in _notes(draft)), ""]
     for title, texts in (("Views", draft.views), ("Triggers", draft.triggers)):
@@ -107,9 +115,11 @@ def write_profile(folder: Path, draft: Draft, proof: Proof, source: str, schema:
             shutil.rmtree(building, ignore_errors=True)
             raise
     except OSError as error:
-        raise MigrationError(
-            f"the draft cannot be written to {folder}: {error.strerror}", "Choose another folder"
-        ) from None
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> MigrationError:
+    return MigrationError(f"the draft cannot be written to {folder}: {error.strerror}", "Choose another folder")
 
 
 def _write_schema(folder: Path, changes: Iterable[Change]) -> None:
@@ -120,15 +130,20 @@ def _write_schema(folder: Path, changes: Iterable[Change]) -> None:
 
 
 def assert_free(folder: Path) -> None:
-    """Refuse a folder that is there: a draft overwrites nobody's work.
+    """Refuse a folder that is there, since a draft overwrites nobody's work, or that cannot be made.
 
     Raises:
-        MigrationError: It is there, or its parent is not.
+        MigrationError: It is there, its parent is not, or nothing can be written there.
     """
     if folder.exists():
         raise MigrationError(f"{folder} is there already", "Name another folder, or move this one away")
     if not folder.parent.is_dir():
         raise MigrationError(f"there is no folder {folder.parent} to write the draft to", "Make it first")
+    try:
+        # Before the work, not after it: the permission alone says little (a full or read-only filesystem).
+        Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)).rmdir()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
 
 
 def _table(draft: Draft, table: DraftTable) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from .conversion_base import shortened
 from .draft_profile_columns import known_columns
 from .draft_profile_ddl import Tokens, spelled
-from .draft_profile_expressions import Known, implied, translate
+from .draft_profile_expressions import Known, folds, implied, translate
 from .draft_profile_links import Place, can_be_joined
 from .draft_profile_model import Draft, DraftTable, Piece, PieceKind
 from .draft_profile_names import FreeNames
@@ -17,6 +17,8 @@ from .draft_profile_study import Choice, Study
 #: A B-tree of PostgreSQL takes no longer entry (BTMaxItemSize with pages of 8 KB, in bytes).
 _LONGEST_ENTRY = 2700
 _TEXTS = ("text", "varchar")
+_ASCII_ONLY = 'in SQLite lower() and upper() know ASCII letters only, as they do in the collation "C"; a query finds '
+_ASCII_ONLY += "an index on it when it says the same"
 _JSON = ("json", "jsonb")
 
 
@@ -91,7 +93,10 @@ class PieceMaker:
         unique = "UNIQUE " if index.unique else ""
         statement = f"CREATE {unique}INDEX {self._draft.quote(name)} ON {self._draft.quote(table.target)} {body}"
         folded = any(member.collation == "NOCASE" for member in index.members)
-        why = "blind to the case of ASCII letters, as NOCASE is" if folded else ""
+        expressions = [index.where or (), *(member.expression for member in index.members)]
+        reasons = ["blind to the case of ASCII letters, as NOCASE is"] if folded else []
+        reasons += [_ASCII_ONLY] if any(map(folds, expressions)) else []
+        why = "; ".join(reasons)
         return Piece(PieceKind.INDEX, table.target, name, statement, why, table.source, place)
 
     def _index_body(self, table: DraftTable, index: SourceIndex, known: Mapping[str, Known]) -> str | None:
@@ -138,6 +143,7 @@ class PieceMaker:
                 table.target,
                 name,
                 f"CHECK ({expression})",
+                _ASCII_ONLY if folds(check.expression) else "",
                 place=table.source,
                 source=f"CHECK ({said})",
             )

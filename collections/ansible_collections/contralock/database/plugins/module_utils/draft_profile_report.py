@@ -8,6 +8,7 @@ from typing import Any
 
 from .draft_profile_model import Draft
 from .draft_profile_trial import Proof
+from .run_step import counted
 
 _SHOWN_FINDINGS = 10
 
@@ -34,7 +35,13 @@ def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
     yield f"made by {draft.maker.name}: {draft.maker.why}"
     left = f", {len(draft.left_behind)} stay behind" if draft.left_behind else ""
     yield f"{len(draft.tables)} tables{left}, {proof.rows:,} rows held against it"
-    yield f"{len(draft.questions) or 'no'} open questions: see {folder / 'README.md'}"
+    kinds = len(proof.findings)
+    faults = [f"{counted(kinds, 'kind')} of values that {'does' if kinds == 1 else 'do'} not fit"] if kinds else []
+    faults += ["no plan"] if proof.problem else []
+    said = ", and ".join(
+        [counted(len(draft.questions), "open question") if draft.questions else "no open questions", *faults]
+    )
+    yield f"{said}: see {folder / 'README.md'}"
     if proof.problem:
         yield f"no plan can be made yet: {proof.problem}"
     yield from (f"does not fit: {finding}" for finding in proof.findings[:_SHOWN_FINDINGS])

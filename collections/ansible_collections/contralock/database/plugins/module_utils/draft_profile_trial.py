@@ -67,6 +67,12 @@ def quoted_by(connection: Connection) -> Quote:
     return quote
 
 
+def catalog_names(connection: Connection) -> frozenset[str]:
+    """Return the names that PostgreSQL's own catalog has, and finds before those of any schema."""
+    query = "SELECT relname::text FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace"
+    return frozenset(str(name) for (name,) in connection.execute(query).fetchall())
+
+
 def try_pieces(connection: Connection, draft: Draft) -> None:
     """Take everything out of a draft that the server refuses, and ask about it instead.
 
@@ -77,9 +83,12 @@ def try_pieces(connection: Connection, draft: Draft) -> None:
     Raises:
         MigrationError: The server refuses even the bare tables.
     """
-    with _explained("the drafted tables"), connection.transaction(force_rollback=True):
-        for statement in (*create_enums(draft), *(bare_table(draft, table) for table in draft.tables)):
+    with _explained("the drafted enumerations"), connection.transaction(force_rollback=True):
+        for statement in create_enums(draft):
             connection.execute(statement.encode())
+        for table in draft.tables:
+            with _explained(f"the drafted table {table.target}"):
+                connection.execute(bare_table(draft, table).encode())
         for table in draft.tables:
             for column in table.columns:
                 _try_column(connection, draft, table, column)
