@@ -96,7 +96,7 @@ def test_opening_killed_at_every_operation_leaves_no_run_or_a_whole_one(runs, ro
 
 def test_resuming_killed_at_every_operation_can_be_resumed(runs, root):
     first = runs.open()
-    runs.do(first, "preflight", "stop")
+    runs.do(first, "preflight", "keep_out", "stop")
 
     def take_over() -> None:
         runs.open(controller=OTHER, take_over=first.run.id)

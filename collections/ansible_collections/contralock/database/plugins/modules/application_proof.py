@@ -51,7 +51,8 @@ options:
         default: true
       canary_url:
         description:
-          - Takes a POST of C({"token": "<uuid>"}), which the application writes into O(application.canary_table).
+          - Takes a POST of JSON with the name C(token), a uuid that the application writes into
+            O(application.canary_table).
           - Empty for none. Then a session has to move while the health check is asked. In check mode too.
         type: str
         default: ""
