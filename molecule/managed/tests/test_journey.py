@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from journeys import look, on_postgresql, on_sqlite, write_one
+from journeys import latest_run, look, on_postgresql, on_sqlite, write_one
+
+#: What a benchmark makes on the application's host; everything of it has to be gone afterwards.
+LEFT = "ls -d /var/lib/contralock-benchmark; systemctl list-units --all --plain --no-legend 'contralock-benchmark*'; ls"
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +22,41 @@ def test_rehearse_leaves_everything_as_it_is(before, run_playbook, app1, db1):
     run = run_playbook("playbooks/rehearse.yml")
     assert run.returncode == 0, run.message()
     assert look(app1, db1) == before
+
+
+def test_benchmark_measures_copies_and_leaves_everything_as_it_is(before, run_playbook, app1, db1):
+    short = {
+        "application_benchmark_clients": [1, 2],
+        "application_benchmark_seconds": 1.0,
+        "application_benchmark_mixes": ["mixed"],
+    }
+    # A working directory, the end of one that was killed.
+    app1.run_expect([0], "mkdir -p /var/lib/contralock-benchmark/sqlite/data")
+    run = run_playbook("playbooks/benchmark.yml", **short)
+    assert run.returncode == 0, run.message()
+    assert look(app1, db1) == before
+    folder = latest_run(app1, "benchmark")
+    assert app1.run(f"{LEFT} {folder}/source.sqlite*").stdout == ""
+    report = json.loads(app1.check_output(f"cat {folder}/report.json"))
+    assert (report["outcome"], report["totals"]["differences"]) == ("done", 0)
+    measured = report["benchmark"]["measurements"]
+    assert sorted((each["database"], each["way"], each["clients"]) for each in measured) == sorted(
+        (database, way, clients)
+        for database in ("sqlite", "postgresql")
+        for way in ("application", "direct")
+        for clients in (1, 2)
+    )
+    for each in measured:
+        assert each["operations"] > 0
+        assert sum(each["errors"].values()) == 0, each
+        assert each["money"]["before"] == each["money"]["after"]
+        assert (each["money"]["wrong_accounts"], each["money"]["uncertain"]) == (0, 0)
+    # The instances were the application, and not the live one: that has seen none of it, and they were not held back.
+    assert report["benchmark"]["ceiling"]["throughput"] > max(
+        each["throughput"] for each in measured if each["way"] == "application"
+    )
+    secrets = app1.check_output(f"cat {folder}/benchmark.json {folder}/journal.jsonl")
+    assert "DB_PASS" not in secrets
 
 
 def test_cut_over_and_validate(before, run_playbook, app1, db1):

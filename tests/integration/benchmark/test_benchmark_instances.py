@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -85,6 +86,18 @@ def test_a_database_that_no_migration_made_is_left_alone(source: Path, database:
     with psycopg.connect(database.conninfo) as session:
         found = session.execute("SELECT datconnlimit FROM pg_database WHERE datname = current_database()").fetchone()
         assert found == (-1,)
+
+
+def test_nobody_elses_port_is_used(source: Path, scratch: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        application = Application(command=["/bin/false"], unit="contralock.service", ports=(port, port))
+        with (
+            pytest.raises(MigrationError, match=f"port {port} cannot be the benchmark's"),
+            instances(application, source, scratch, tmp_path / "work"),
+        ):
+            pass
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(

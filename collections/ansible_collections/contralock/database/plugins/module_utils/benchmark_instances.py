@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,8 @@ def instances(application: Application, source: Path, target: str, work: Path = 
         MigrationError: There is no room, the database is no scratch database, or an instance cannot be started.
     """
     remove_all(work)
+    if application.command:
+        _require_free(application.ports)
     _open_to(target, application.role if application.command else "")
     bounds = _of_unit(application.unit) if application.command else _Bounds(0, 0)
     with refused_politely(f"cannot make {work}"):
@@ -130,6 +133,20 @@ def instances(application: Application, source: Path, target: str, work: Path = 
         yield Place("sqlite", file=copy, url=urls["sqlite"]), Place("postgresql", target=target, url=urls["postgresql"])
     finally:
         remove_all(work)
+
+
+def _require_free(ports: Sequence[int]) -> None:
+    """Refuse a port at which somebody else would get the benchmark's requests."""
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise MigrationError(
+                    f"port {port} cannot be the benchmark's: {error.strerror}",
+                    "Give free ones in application_benchmark_ports",
+                ) from None
 
 
 def _folder(folder: Path, bounds: _Bounds) -> Path:

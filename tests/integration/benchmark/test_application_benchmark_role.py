@@ -1,0 +1,64 @@
+"""The role's refusals, and what it leaves behind when it is killed: by ansible-playbook, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+from ansible_collections.contralock.database.plugins.module_utils.run_opening import Request, open_run
+from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
+from ansible_collections.contralock.database.plugins.module_utils.scratch_database import create_scratch, scratch_exists
+
+from tests.playbooks import play, role
+from tests.throwaway_cluster import Database
+
+
+def test_the_preflight_refuses_what_gives_no_measurement(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    root.mkdir(mode=0o700)
+    on_sqlite = {"application_config_found": {"type": "sqlite"}}
+    moved = {"application_config_found": {"type": "postgresql"}, "application_config_path": "/srv/.env"}
+    asked = [
+        on_sqlite | {"application_benchmark_clients": [0, 4]},
+        on_sqlite | {"application_benchmark_clients": "1,4"},
+        # The live pool is never short of a connection for a benchmark's sake.
+        on_sqlite
+        | {"application_config_pool_max": 30, "application_benchmark_start_command": ["/opt/application/run"]},
+        moved,
+    ]
+    given = {"migration_toolkit_run_directory": str(root), "migration_toolkit_target": ""}
+    tasks = [role("application_benchmark", "preflight", **variables) | {"ignore_errors": True} for variables in asked]
+    done = play(tmp_path, tasks, **given)
+    said = " ".join(done.stdout.replace("\\n", " ").split())
+    for words in (
+        "application_benchmark_clients is [0, 4]",
+        "application_benchmark_clients is 1,4",
+        "may open 30 connections, and the live application's pool holds up to 30: none is left for a benchmark",
+        "DB_TYPE in /srv/.env is postgresql, and there is no finished cut-over whose backup could be measured",
+    ):
+        assert words in said, said
+
+
+def test_what_a_killed_benchmark_left_goes_at_the_end_of_a_cut_over(tmp_path: Path, database: Database) -> None:
+    root = tmp_path / "runs"
+    root.mkdir(mode=0o700)
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as administrator:
+        administrator.execute(f"ALTER ROLE {database.owner} CREATEDB")
+    scratch = f"{database.name}_benchmark"
+    opened = open_run(Request(root, "benchmark", "a test"))
+    assert opened.run is not None
+    record_step(opened.run, "begun", "scratch", {}, opened.lease)
+    create_scratch(database.conninfo, scratch)
+    (opened.run.path / "source.sqlite").write_text("everybody's data")
+    given = {
+        "migration_toolkit_run_directory": str(root),
+        "migration_toolkit_target": database.conninfo,
+        "application_database_name": database.name,
+    }
+    # Twice: the second time finds nothing.
+    done = play(tmp_path, [role("rehearsal", "left_over"), role("rehearsal", "left_over")], **given)
+    assert done.returncode == 0, done.stdout
+    assert "has left data behind" not in done.stdout
+    assert "changed=2 " in done.stdout
+    assert not scratch_exists(database.conninfo, scratch)
+    assert not (opened.run.path / "source.sqlite").exists()
