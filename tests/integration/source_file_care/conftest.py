@@ -15,7 +15,8 @@ def nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has the file open, and looking through all processes hundreds of times takes its time."""
     for module in (sqlite_backup, sqlite_fence, sqlite_restore):
         monkeypatch.setattr(module, "assert_no_holders", lambda *_: None)
-    monkeypatch.setattr(sqlite_fence, "find_holders", lambda _: [])
+    for module in (sqlite_fence, sqlite_restore):
+        monkeypatch.setattr(module, "find_holders", lambda _: [])
 
 
 @pytest.fixture(scope="session")

@@ -207,10 +207,30 @@ def test_a_restored_file_in_use_is_left_alone(tmp_path: Path) -> None:
     assert ("after the way back",) in [row[2:] for row in content(wanted.path)]
 
 
-def test_an_original_that_somebody_holds_is_refused(tmp_path: Path) -> None:
+def test_an_original_that_somebody_holds_and_has_not_written_goes_back_itself(tmp_path: Path) -> None:
+    """What he writes from then on is in the application's own file."""
     fence, wanted = cut_over(tmp_path)
+    with holder(fence.moved_to):
+        restored = restore_file(wanted)
+        assert (restored.changed, restored.original) == (True, "put back")
+        assert tree(wanted.path.parent) == {"app.sqlite": wanted.path.read_bytes()}
+        assert wanted.path.stat().st_ino == fence.inode
+        assert checksum(wanted.path) == fence.sha256
+        assert not restore_file(wanted).changed
+
+
+@pytest.mark.parametrize("why", ["written", "has a log", "is to be kept", "is to be sound"])
+def test_another_original_that_somebody_holds_is_refused(tmp_path: Path, why: str) -> None:
+    fence, wanted = cut_over(tmp_path)
+    if why == "written":
+        with fence.moved_to.open("ab") as file:
+            file.write(b"later")
+    if why == "has a log":
+        fence.moved_to.with_name(f"{fence.moved_to.name}-wal").write_bytes(b"later")
+    wanted = replace(wanted, keep_original=why == "is to be kept", sound=why == "is to be sound")
     with holder(fence.moved_to), pytest.raises(MigrationError, match="still in use"):
         restore_file(wanted)
+    assert wanted.path.is_dir()
 
 
 def test_an_original_with_other_bytes_stays(tmp_path: Path) -> None:
@@ -243,8 +263,13 @@ def test_no_room_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("nobody_there")
+@pytest.mark.parametrize("held", [False, True], ids=["nobody there", "somebody holds the original"])
 @pytest.mark.parametrize("swappable", [True, False], ids=["names swapped", "names cannot be swapped"])
-def test_killed_anywhere_while_restoring(tmp_path: Path, swappable: bool) -> None:
+def test_killed_anywhere_while_restoring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swappable: bool, held: bool
+) -> None:
+    if held:
+        monkeypatch.setattr(sqlite_restore, "find_holders", lambda _: ["somebody"])
     cut_over(tmp_path / "template")
     expected = checksum(tmp_path / "template" / "run" / "source.sqlite")
 
@@ -252,6 +277,8 @@ def test_killed_anywhere_while_restoring(tmp_path: Path, swappable: bool) -> Non
         directory = tmp_path / name
         shutil.copytree(tmp_path / "template", directory)
         (directory / "data" / "app.sqlite-journal").write_bytes(b"stale")
+        for original in (directory / "data").glob("*.before-*"):
+            os.chown(original, NOBODY, NOBODY)
         return Restoration(
             directory / "run" / "source.sqlite",
             expected,
@@ -261,7 +288,7 @@ def test_killed_anywhere_while_restoring(tmp_path: Path, swappable: bool) -> Non
 
     first = again("first")
     calls = count_calls(lambda: restore_file(first), swappable)
-    assert calls >= 12
+    assert calls >= (6 if held else 12)
     for number in range(1, calls + 1):
         for when in ("before", "after"):
             wanted = again(f"{number} {when}")

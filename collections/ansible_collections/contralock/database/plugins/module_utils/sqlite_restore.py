@@ -17,7 +17,7 @@ from pathlib import Path
 from .durable_files import assert_room, copy_synced, dress, move, refused_politely, sha256_of, sync_directory
 from .errors import MigrationError
 from .fence_directory import kind_of, put_in_place, remove_fence
-from .file_holders import assert_no_holders
+from .file_holders import assert_no_holders, find_holders
 from .source_file import SIDE_FILES, Progress
 from .sqlite_backup import assert_checksum, assert_sound_file, find_backup
 from .sqlite_fence import found_names
@@ -65,8 +65,8 @@ class Restored:
         changed: Whether this call changed anything.
         bytes: Its size.
         sha256: Of its bytes: the backup's.
-        original: ``kept``, ``removed``, ``absent``, ``different`` when its bytes are others and it was kept for
-            it, or ``unknown`` in a prediction.
+        original: ``kept``, ``removed``, ``absent``, ``put back`` when it is what stands there, ``different`` when its
+            bytes are others and it was kept for it, or ``unknown`` in a prediction.
     """
 
     path: Path
@@ -88,13 +88,18 @@ def restore_file(wanted: Restoration, progress: Progress | None = None) -> Resto
 
     Raises:
         MigrationError: The backup is missing, was changed or contradicts itself; another file stands there; somebody
-            has the original open; there is no room. The backup and the original are as they were.
+            has the original open and has written it; there is no room. The backup and the original are as they were.
     """
     path, original = _whereabouts(wanted)
     part = path.with_name(f"{path.name}.restored.part")
     with refused_politely(f"cannot restore {path}"):
         size = _assert_backup(wanted)
         changed = not _is_restored(path, wanted.sha256)
+        if changed and _is_held_unwritten(original, wanted):
+            _remove_side_files(path)
+            (put_in_place if kind_of(path) == "fence" else move)(original, path)
+            sync_directory(path.parent)
+            return Restored(path, True, size, wanted.sha256, "put back")
         if changed:
             assert_no_holders(original)
             wanted = replace(wanted, ownership=_ownership(wanted.ownership, original), original=original)
@@ -157,6 +162,22 @@ def _is_restored(path: Path, expected_sha256: str) -> bool:
     raise MigrationError(
         f"{path} is {what}, and nothing is replaced",
         "See who made it and whether anything in it is needed, move it away, and run again",
+    )
+
+
+def _is_held_unwritten(original: Path, wanted: Restoration) -> bool:
+    """Tell whether somebody has the original open that still is what the backup is.
+
+    What he writes later would be lost in a file without a name. So it goes back itself, and he and the application meet
+    in it, as they did before the move. SQLite keeps what he has written already in side files, which there must not be.
+    """
+    side_files = [original.with_name(original.name + ending) for ending in SIDE_FILES]
+    return (
+        kind_of(original) == "file"
+        and not (wanted.keep_original or wanted.sound)
+        and bool(find_holders(original))
+        and not any(file.exists() for file in side_files)
+        and sha256_of(original) == wanted.sha256
     )
 
 
@@ -237,6 +258,10 @@ def _remove_left_over(part: Path) -> bool:
 
 def _see_to(original: Path, expected_sha256: str, keep: bool) -> tuple[str, bool]:
     """Keep or remove the original; say which, and whether it was removed now."""
+    if kind_of(original) == "fence":
+        # It was put back itself, by a run that was killed when the names were swapped.
+        remove_fence(original)
+        return "put back", True
     if kind_of(original) != "file":
         return "absent", False
     if sha256_of(original) != expected_sha256:

@@ -99,6 +99,8 @@ original:
   description:
     - What became of O(original), that is V(kept), V(removed), V(absent), or V(different) when its bytes are others and
       it was kept for that; V(unknown) where nothing was changed.
+    - V(put back) when somebody has it open and has not written it. Then it is itself what stands there, so that
+      nothing that he writes is lost.
   returned: success
   type: str
 facts:
