@@ -33,6 +33,7 @@ with command_line.library():
     from ansible_collections.contralock.database.plugins.module_utils.private_cluster import private_cluster
     from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
     from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
+    from ansible_collections.contralock.database.plugins.module_utils.source_wait import reading_source
     from ansible_collections.contralock.database.plugins.module_utils.worker_threads import WORKERS
 
 TEMPLATES = command_line.ROOT / "files" / "reports"
@@ -65,7 +66,11 @@ def target_of(given: argparse.Namespace) -> Iterator[str]:
 def assess(given: argparse.Namespace, screen: Screen) -> Answer:
     """Assess."""
     mapping = command_line.mapping_of(given.profile)
-    with target_of(given) as target, tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+    with (
+        reading_source(given.source, screen),
+        target_of(given) as target,
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
+    ):
         options = Options(Path(folder), schema=given.schema, workers=given.workers)
         found = assess_file(given.source, target, mapping, options, screen.counted)
     document = as_document(found)

@@ -50,6 +50,7 @@ with command_line.library():
         scratch_target,
     )
     from ansible_collections.contralock.database.plugins.module_utils.source_encoding import Encoding
+    from ansible_collections.contralock.database.plugins.module_utils.source_wait import reading_source
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -110,6 +111,7 @@ def draft(given: argparse.Namespace, screen: Screen) -> Answer:
     folder = folder_of(given)
     assert_free(folder)
     with (
+        reading_source(given.source, screen),
         trial_database(given.target) as conninfo,
         connect(conninfo, APPLICATION_NAME) as connection,
         tempfile.TemporaryDirectory() as scratch,

@@ -6,12 +6,19 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
+from ansible_collections.contralock.database.plugins.module_utils.source_wait import (
+    no_side_files_left,
+    wait_until_readable,
+)
 
 PROJECT = Path(__file__).parents[3]
 
@@ -32,8 +39,45 @@ def test_0_when_ready_without_any_server(source: Path) -> None:
     done = run(source, "--profile", "contralock")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("ready with rules: ")
-    quiet = run(source, "--profile", "contralock", "--quiet")
+
+
+def test_a_file_in_wal_mode_is_left_as_it_was(source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wal.sqlite"
+    path.write_bytes(source.read_bytes())
+    with closing(sqlite3.connect(path)) as application:
+        assert application.execute("PRAGMA journal_mode = wal").fetchone() == ("wal",)
+    before = (path.read_bytes(), path.stat().st_mtime_ns)
+    quiet = run(path, "--profile", "contralock", "--quiet")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert [each.name for each in tmp_path.iterdir()] == ["wal.sqlite"]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+    # What was there before is its owner's, also while he has it open.
+    with closing(sqlite3.connect(path)) as application, no_side_files_left(path):
+        application.execute("SELECT * FROM users").fetchone()
+        open_source(path).close()
+    assert {each.suffix for each in tmp_path.iterdir()} == {".sqlite"}
+
+
+def test_what_a_locked_file_waits_for_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "app.sqlite"
+    said: list[str] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as application:
+        application.execute("CREATE TABLE t (a)")
+        application.execute("BEGIN EXCLUSIVE")
+
+        def hear(line: str) -> None:
+            said.append(line)
+            application.execute("ROLLBACK")
+
+        begun = time.monotonic()
+        wait_until_readable(path, hear)
+        assert time.monotonic() - begun < 2
+        application.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(MigrationError, match=r"is locked by another process .*; it is in use by "):
+            wait_until_readable(path, said.append, wait_seconds=0.1)
+    assert len(said) == 1
+    assert said[0].startswith(f"waiting for {path}, which is locked: ")
+    assert "of 30 s; in use by " in said[0]
 
 
 def test_1_when_not_ready_and_the_page_says_it_without_secrets(source: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import random
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -361,3 +362,34 @@ def test_nothing_is_left_beside_the_file(make: Make) -> None:
     assert whole(read_columns(path, "t", ["a"])) == [[("integer", 1)]]
     assert path.read_bytes() == before
     assert {each.name for each in path.parent.iterdir()} <= {path.name, f"{path.name}-wal", f"{path.name}-shm"}
+
+
+# ---- WAL mode --------------------------------------------------------------------------------------------------------
+
+WAL = "PRAGMA journal_mode = wal; CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT); INSERT INTO t "
+WAL += COUNT.format(3000).replace("SELECT i FROM", "SELECT i, 'x' FROM")
+
+
+def test_a_file_in_wal_mode_can_be_read_by_several_threads(make: Make) -> None:
+    """Two libraries that share its -shm make it anew under each other: every fortieth reading failed, or worse."""
+    path = make(WAL)
+
+    def read(_number: int) -> int:
+        return sum(batch[0].length for batch in read_columns(path, "t", ["a", "b"]))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(read, range(250))) == {3000}
+
+
+def test_what_only_the_wal_has_is_read_too(make: Make, tmp_path: Path) -> None:
+    path = make(WAL)
+    copy = tmp_path / "copy.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as application:
+        application.execute("PRAGMA wal_autocheckpoint = 0")
+        application.execute("UPDATE t SET b = 'new' WHERE a = 2")
+        # As a killed application leaves it.
+        for ending in ("", "-wal"):
+            copy.with_name(copy.name + ending).write_bytes(path.with_name(path.name + ending).read_bytes())
+    assert copy.with_name("copy.sqlite-wal").stat().st_size
+    assert whole(read_columns(copy, "t", ["a", "b"])) == by_rows(copy, ["a", "b"])
+    assert sum(batch[0].length for batch in read_columns(copy, "t", ["a"], rows=RowRange(2, 3))) == 2

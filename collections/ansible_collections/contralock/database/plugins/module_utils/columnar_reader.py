@@ -9,7 +9,9 @@ first row then says which; the others come as ``read_table`` reads them. The cel
 
 The driver brings a second SQLite library into the process. POSIX drops every lock that a process has on a file as soon
 as one of the two closes it: read with it a snapshot, a backup, a file whose application has stopped, and nothing that
-this process keeps locked or others write.
+this process keeps locked or others write. Nor may the two share the -shm of a file in WAL mode: locks keep processes
+apart and not libraries, so that one would make it anew under the other. So the driver reads such a file as one that
+never changes, which it is while its -wal is empty; and where it is not, SQLite's own cursor reads alone.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ _CLASSES: dict[str, tuple[str, str, pa.DataType]] = {
 #: cache. Of larger rows than these a batch has fewer.
 _DRIVER_ROWS = 2000
 _SMALL_ROW_BYTES = BATCH_BYTES // _DRIVER_ROWS
+#: Of a batch of rows whose size nobody has looked at.
+_UNKNOWN_ROWS = 256
 _DRIVER_ERRORS = (adbc.Error, pa.ArrowException, OSError)
 
 
@@ -81,12 +85,17 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
         with explained(what):
             version = _data_version(connection)
             selection = select_rows(connection, table, columns, rows, order)
+            in_wal_mode = connection.execute("PRAGMA journal_mode").fetchone()[0] == b"wal"
         try:
-            with open_driver(path) as driver:
-                reading = _Reading(driver, connection, selection, what)
-                # Closed here and below: SQLite's objects belong to the thread that made them.
-                with closing(reading.batches(min(batch_rows, _DRIVER_ROWS))) as small:
+            # Closed here and below: SQLite's objects belong to the thread that made them.
+            if in_wal_mode and _has_content(path.with_name(f"{path.name}-wal")):
+                with closing(_by_rows(connection, selection, what, _UNKNOWN_ROWS)) as small:
                     yield from _gathered(small, batch_rows)
+            else:
+                with open_driver(path, unchanging=in_wal_mode) as driver:
+                    reading = _Reading(driver, connection, selection, what)
+                    with closing(reading.batches(min(batch_rows, _DRIVER_ROWS))) as small:
+                        yield from _gathered(small, batch_rows)
         except _DRIVER_ERRORS as error:
             # The driver has few words for it; SQLite itself says what is wrong with the file.
             with explained(what), closing(connection.execute(selection.query(selection.columns))) as cursor:
@@ -156,14 +165,9 @@ class _Reading:
         rows = max(1, min(most, BATCH_BYTES // known.row_bytes))
         uniform = {at: _CLASSES[kind] for at, kind in enumerate(known.classes) if kind in _CLASSES}
         if not uniform or not self.selection.total:
-            return self._singly(rows)
+            return _by_rows(self.connection, self.selection, self.what, rows)
         mixed = [at for at, kind in enumerate(known.classes) if kind is None]
         return self._by_columns(uniform, mixed, rows, guard)
-
-    def _singly(self, rows: int) -> Generator[list[Cells], None, None]:
-        with explained(self.what), closing(self._cursor(range(len(self.selection.columns)))) as cursor:
-            while found := cursor.fetchmany(rows):
-                yield [Cells.of(values) for values in zip(*found, strict=True)]
 
     def _by_columns(
         self, uniform: Mapping[int, tuple[str, str, pa.DataType]], mixed: Sequence[int], rows: int, guard: str
@@ -202,6 +206,19 @@ class _Reading:
                 if batch.num_rows > first_row:
                     yield batch.slice(first_row)
                 first_row = 0
+
+
+def _has_content(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
+
+
+def _by_rows(
+    connection: sqlite3.Connection, selection: Selection, what: str, rows: int
+) -> Generator[list[Cells], None, None]:
+    """Read with SQLite's own cursor."""
+    with explained(what), closing(connection.execute(selection.query(selection.columns))) as cursor:
+        while found := cursor.fetchmany(rows):
+            yield [Cells.of(values) for values in zip(*found, strict=True)]
 
 
 def _part(name: str, array: pa.Array) -> Cells:

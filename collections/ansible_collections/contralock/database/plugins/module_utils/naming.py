@@ -9,6 +9,7 @@ says otherwise.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -98,3 +99,10 @@ def assert_no_collision(targets: Iterable[tuple[str, str]], where: str) -> None:
                 "Rename one of them in the profile, or leave it behind with a reason",
             )
         seen[target] = source
+
+
+def likely(name: str, names: Iterable[str]) -> str:
+    """Return what a misspelt name was probably meant to be, as words to put behind it; empty when none is like it."""
+    spelled = {each.lower(): each for each in names}
+    found = difflib.get_close_matches(name.lower(), sorted(spelled), 1)
+    return f" (did you mean {spelled[found[0]]!r}?)" if found else ""

@@ -46,10 +46,17 @@ class Learned:
 
 
 @contextmanager
-def open_driver(path: Path) -> Iterator[adbc.AdbcConnection]:
-    """Open a file that nobody writes, with the driver."""
+def open_driver(path: Path, *, unchanging: bool = False) -> Iterator[adbc.AdbcConnection]:
+    """Open a file that nobody writes, with the driver.
+
+    Args:
+        path: The file.
+        unchanging: Whether to take no lock and to look at no file beside it
+            (https://www.sqlite.org/uri.html#uriimmutable).
+    """
+    immutable = "&immutable=1" if unchanging else ""
     with (
-        adbc_driver_sqlite.connect(f"{path.resolve().as_uri()}?mode=ro") as database,
+        adbc_driver_sqlite.connect(f"{path.resolve().as_uri()}?mode=ro{immutable}") as database,
         adbc.AdbcConnection(database) as connection,
     ):
         yield connection

@@ -1,0 +1,71 @@
+"""What a shell's verbs do around a source: say what they wait for, and leave nothing beside the file."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from .errors import MigrationError
+from .file_holders import describe_holders
+from .source_file import LOCK_WAIT_SECONDS, SIDE_FILES, open_source
+
+LOOK_SECONDS = 0.5
+
+
+@contextmanager
+def reading_source(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Begin the block when the file can be read, and leave nothing beside it; see the two functions below."""
+    with no_side_files_left(path):
+        wait_until_readable(path, say)
+        yield
+
+
+def wait_until_readable(path: Path, say: Callable[[str], None], wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
+    """Wait for whoever keeps a file locked, and say so.
+
+    Args:
+        path: The SQLite file.
+        say: Told twice a second what is waited for.
+        wait_seconds: How long.
+
+    Raises:
+        MigrationError: See ``open_source``; of a lock it is told who has the file open.
+    """
+    begun = time.monotonic()
+    while True:
+        try:
+            open_source(path, LOOK_SECONDS).close()
+        except MigrationError as error:
+            if "SQLITE_BUSY" not in error.fact:
+                raise
+            waited = time.monotonic() - begun
+            holders = describe_holders(path)
+            if waited >= wait_seconds:
+                fact = f"{error.fact}; it is in use by {holders}"
+                raise MigrationError(fact, error.mend, error.details) from error
+            say(f"waiting for {path}, which is locked: {waited:.0f} of {wait_seconds:.0f} s; in use by {holders}")
+        else:
+            return
+
+
+@contextmanager
+def no_side_files_left(path: Path) -> Iterator[None]:
+    """Let reading in the block leave nothing beside a file that had nothing beside it.
+
+    A reader of a file in WAL mode makes a -wal and a -shm and may not remove them; SQLite does so when a connection
+    that may write is the last to close (https://www.sqlite.org/walformat.html). With an empty -wal nothing is written.
+    """
+    sides = [path.with_name(path.name + ending) for ending in SIDE_FILES]
+    clean = not any(side.exists() for side in sides)
+    try:
+        yield
+    finally:
+        wal = sides[SIDE_FILES.index("-wal")]
+        with suppress(OSError, sqlite3.Error):
+            if clean and wal.exists() and not wal.stat().st_size:
+                named = f"{path.resolve().as_uri()}?mode=rw"
+                with closing(sqlite3.connect(named, uri=True, isolation_level=None, timeout=0.0)) as connection:
+                    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
