@@ -126,17 +126,21 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], dict[str, list[str]]]] = {
         SQLITE,
         POSTGRESQL,
         {
-            "tables": {"people": {"source": "persons"}, "users": {"columns": {"e_mail": {"sensitive": True}}}},
-            "left_behind": {"columns": {"folk": {"x": "Nobody reads it"}}},
+            "tables": {
+                "people": {"source": "persons"},
+                "users": {"columns": {"frist_name": {"rules": ["trim"]}, "x": {"sensitive": True}}},
+            },
+            "left_behind": {"columns": {"Usres": {"x": "Nobody reads it"}}},
             "never_carried": {"sessions": "Users log in again"},
             "renames": {"_id": "id", "a": "b"},
         },
         {
             "unknown_entry": [
                 "tables.people",
-                "left_behind.columns.folk",
+                "left_behind.columns.Usres (did you mean 'users'?)",
                 "never_carried.sessions",
-                "tables.users.columns.e_mail",
+                "tables.users.columns.frist_name (did you mean 'first_name'?)",
+                "tables.users.columns.x",
                 "renames.a: b",
             ]
         },

@@ -16,6 +16,7 @@ from .cells import Cells
 from .conversion_base import Conversion
 from .conversions import conversion_for
 from .errors import MigrationError
+from .naming import likely
 from .plan_problems import Problem, Problems
 from .profile import Condition, Default, Epoch, Lower, Mapping, Quarantine, Rule, TableMapping, Trim, Truncate
 from .rules_applied import apply_rules
@@ -146,8 +147,13 @@ def make_partial_plan(mapping: Mapping, source: SourceSchema, catalog: Catalog) 
         The plan, without the tables and columns that have a problem; and what ``make_plan`` would raise about these.
 
     Raises:
-        MigrationError: Two names would become one.
+        MigrationError: Two names would become one, or the target holds nothing.
     """
+    if not catalog.tables:
+        raise MigrationError(
+            f"the schema {catalog.schema} of the target holds no tables",
+            "Bring the profile's schema there first, by scripts/apply_schema.py or playbooks/prepare.yml",
+        )
     problems = Problems()
     targets = _target_tables(mapping, source, catalog, problems)
     _check_entries(mapping, catalog, problems)
@@ -204,14 +210,15 @@ def _check_entries(mapping: Mapping, catalog: Catalog, problems: Problems) -> No
         ("never_carried", mapping.never_carried),
     ):
         for table in sorted(tables.keys() - columns.keys()):
-            problems.add(Problem.UNKNOWN_ENTRY, f"{place}.{table}")
+            problems.add(Problem.UNKNOWN_ENTRY, f"{place}.{table}{likely(table, columns)}")
     for table, entry in mapping.tables.items():
         for name in entry.columns:
             if table in columns and name not in columns[table]:
-                problems.add(Problem.UNKNOWN_ENTRY, f"tables.{table}.columns.{name}")
+                meant = likely(name, columns[table])
+                problems.add(Problem.UNKNOWN_ENTRY, f"tables.{table}.columns.{name}{meant}")
     for name, target in mapping.renames.items():
         if target not in everywhere:
-            problems.add(Problem.UNKNOWN_ENTRY, f"renames.{name}: {target}")
+            problems.add(Problem.UNKNOWN_ENTRY, f"renames.{name}: {target}{likely(target, everywhere)}")
 
 
 @dataclass(frozen=True)
