@@ -44,7 +44,7 @@ with sqlite3.connect({PATH!r}, timeout=10) as source:
 def first(run_playbook, app1, db1):
     # The deployed table has no column in which a deleted user could be marked.
     app1.check_output(f"{SAMPLE} migrate")
-    # What a rule of the profile changes is answered otherwise afterwards: here the rules lower and trim find nothing to do.
+    # What a rule of the profile changes is answered otherwise afterwards: here lower and trim find nothing to do.
     app1.check_output("python3 -c %s", LOWER)
     restart(app1)
     written = answers(app1, "--writes")
