@@ -66,7 +66,7 @@ def _refuse(how: str, why: str, *, as_json: bool, details: Mapping[str, object] 
 
 with library():
     from ansible_collections.contralock.database.plugins.module_utils.driver_errors import driver_errors_told
-    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, in_words, notes_of
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
     from ansible_collections.contralock.database.plugins.module_utils.run_step import progress_line, spoken_seconds
 
 
@@ -306,7 +306,7 @@ def run(
             for line in answer.lines:
                 say(line)
     except MigrationError as error:
-        error.mend = in_words(error.mend, _options(given))
+        error.speak(_options(given))
         _refuse(refused, str(error), as_json=given.json, details=error.details)
         return EXIT_UNKNOWN
     except KeyboardInterrupt as interruption:

@@ -273,13 +273,20 @@ def test_what_does_not_come_out_even_is_refused(planned: Planned, case: str) -> 
 def test_problems_of_all_kinds_are_in_one_message(planned: Planned) -> None:
     with pytest.raises(MigrationError) as refused:
         planned(SQLITE + "CREATE TABLE log (a)", POSTGRESQL.replace('"from" text', '"from" point'), **DOCUMENT)
-    assert str(refused.value) == (
-        "tables of the source that have no place in the target: log; "
-        "columns of a type that there is no conversion for: users.from (point). "
-        "Add them to the schema, place them in the mapping with 'source', or leave them behind there with a reason "
-        "(left_behind.tables); "
-        "give them another type in the schema, or leave the source's columns behind with a reason."
-    )
+    assert str(refused.value).splitlines() == [
+        "source, profile and target do not go together:",
+        "- tables of the source that have no place in the target: log",
+        "  Add them to the schema, place them in the mapping with 'source', or leave them behind there with a reason "
+        "(left_behind.tables).",
+        "- columns of a type that there is no conversion for: users.from (point)",
+        "  Give them another type in the schema, or leave the source's columns behind with a reason.",
+    ]
+
+
+def test_a_target_without_tables_is_told_to_get_its_schema(planned: Planned) -> None:
+    with pytest.raises(MigrationError, match="the schema public of the target holds no tables") as refused:
+        planned(SQLITE, "SELECT", **DOCUMENT)
+    assert "apply_schema.py" in refused.value.mend
 
 
 def test_names_that_become_one_are_refused(planned: Planned) -> None:

@@ -17,3 +17,25 @@ from ansible_collections.contralock.database.plugins.module_utils.errors import 
 )
 def test_a_refusal_ends_once(fact: str, mend: str, said: str) -> None:
     assert str(MigrationError(fact, mend)) == said
+
+
+def test_several_facts_have_each_its_mend() -> None:
+    pairs = [("a is wrong", "Mend a"), ("b is wrong", "Mend both"), ("c is too", "Mend both with discard_rows")]
+    refusal = MigrationError("a, b and c", "Mend all", pairs=pairs, heading="not ready")
+    refusal.add_note("Nothing was changed")
+    refusal.speak({"discard_rows": "--discard-rows"})
+    assert str(refusal).splitlines() == [
+        "not ready:",
+        "- a is wrong",
+        "  Mend a.",
+        "- b is wrong",
+        "  Mend both.",
+        "- c is too",
+        "  Mend both with --discard-rows.",
+        "Nothing was changed.",
+    ]
+
+
+def test_facts_that_share_a_mend_are_told_together() -> None:
+    refusal = MigrationError("two are wrong:\n- a\n- b", "Mend both", pairs=[("a", "Mend both"), ("b", "Mend both")])
+    assert str(refusal) == "two are wrong:\n- a\n- b. Mend both."

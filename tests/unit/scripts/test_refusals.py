@@ -6,9 +6,11 @@ import json
 import os
 import runpy
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +31,6 @@ CASES = [
     ("assess_source.py", (*MOVE, "--workers", "0"), "--workers: 0 is less than 1"),
     ("assess_source.py", (*MOVE, "--workers", "two"), "--workers: invalid"),
     ("assess_source.py", MOVE, "cannot connect to PostgreSQL"),
-    ("assess_source.py", ("{here}/none.sqlite", *MOVE[1:]), "cannot connect to PostgreSQL"),
     ("transfer_data.py", (*MOVE, "--directory", "{file}"), "--directory: '{file}' is a file"),
     ("transfer_data.py", (*MOVE, "--directory", "{file}/below/it"), "--directory: '{file}' is a file"),
     ("transfer_data.py", (*MOVE, "--directory", "/proc/none"), "/proc/none: No such file or directory"),
@@ -44,7 +45,7 @@ CASES = [
     ("apply_schema.py", (*MOVE[1:], "--lock-wait", "-1"), "--lock-wait: -1 is less than 0"),
     ("apply_schema.py", (*MOVE[1:], "--state", "gone"), "--state: invalid choice"),
     ("draft_profile.py", ("{source}", "--written-by", "nobody"), "--written-by: invalid choice"),
-    ("draft_profile.py", ("{here}/none.sqlite", "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
+    ("draft_profile.py", ("{source}", "--target", "host=/nowhere"), "cannot connect to PostgreSQL"),
     ("generate_source.py", ("{here}/none/a.sqlite",), "is not a directory"),
     ("generate_source.py", ("{source}",), "exists"),
     ("generate_source.py", ("{here}/new.sqlite", "--rows", "-1"), "-1 rows cannot be written"),
@@ -63,7 +64,8 @@ class Said:
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     (tmp_path / "file").touch()
-    (tmp_path / "source.sqlite").touch()
+    with closing(sqlite3.connect(tmp_path / "source.sqlite")) as source:
+        source.execute("CREATE TABLE t (a)")
     return tmp_path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
 
 from .constraint_judge import Unjudged
@@ -14,6 +15,7 @@ from .plan import Plan
 from .run_step import counted, readable_bytes, spoken_seconds
 
 SHOWN_FINDINGS = 10
+UNMATCHED_MEND = "Remove the rules that match nothing, or say when_unmatched: accept for their columns"
 
 
 class Verdict(StrEnum):
@@ -101,11 +103,14 @@ class Assessment:
             MigrationError: With every obstacle, the first ten findings and each mend; ``details`` has the document.
         """
         if self.verdict is Verdict.NOT_READY:
-            facts = [*(each.fact for each in self.obstacles), *_shown(self)]
+            pairs = list(_pairs(self))
+            facts = [fact for fact, _ in pairs]
             raise MigrationError(
                 (f"{_heading(self)}:\n- " if len(facts) > 1 else f"{_heading(self)}: ") + "\n- ".join(facts),
                 "; ".join(mends_of(self)),
                 as_document(self),
+                pairs,
+                _heading(self),
             )
 
 
@@ -151,15 +156,20 @@ def as_lines(assessment: Assessment) -> Iterator[str]:
         yield f"  {table:<{width}}  {rows:>11,} rows  {_of_table(assessment, table)}"
     for each in assessment.rules:
         yield f"rule: {each.table}.{each.column}: {each.rule} changes {each.count:,} {_values(each.count)}"
-    yield from (f"rule without effect: {each}" for each in assessment.unmatched)
     yield from (f"note: {note}" for note in assessment.notes)
-    yield from (f"obstacle: {each.fact}" for each in assessment.obstacles)
-    for finding in assessment.findings:
-        yield f"does not fit: {finding}"
-        if len(finding.keys) > 1:
-            yield f"  at {', '.join(finding.keys)}{', ...' if finding.count > len(finding.keys) else ''}"
+    for obstacle in assessment.obstacles:
+        yield f"obstacle: {obstacle.fact}"
+        yield f"  mend: {obstacle.mend}"
+    for mend, findings in groupby(assessment.findings, lambda each: each.mend):
+        for finding in findings:
+            yield f"does not fit: {finding}"
+            if len(finding.keys) > 1:
+                yield f"  at {', '.join(finding.keys)}{', ...' if finding.count > len(finding.keys) else ''}"
+        yield f"  mend: {mend}"
+    yield from (f"rule without effect: {each}" for each in assessment.unmatched)
+    if assessment.unmatched:
+        yield f"  mend: {UNMATCHED_MEND}"
     yield from (f"not judged: {each}" for each in assessment.unjudged)
-    yield from (f"mend: {mend}" for mend in mends_of(assessment))
     if estimate := assessment.estimate:
         parts = ", ".join(f"{step} {spoken_seconds(seconds)}" for step, seconds in estimate.seconds.items())
         here, there = readable_bytes(estimate.disk_bytes), readable_bytes(estimate.database_bytes)
@@ -171,7 +181,7 @@ def mends_of(assessment: Assessment) -> list[str]:
     """Return what to do, each once, in the order of what it mends."""
     mends = [*(each.mend for each in assessment.obstacles), *(each.mend for each in assessment.findings)]
     if assessment.unmatched:
-        mends.append("Remove the rules that match nothing, or say when_unmatched: accept for their columns")
+        mends.append(UNMATCHED_MEND)
     return list(dict.fromkeys(mends))
 
 
@@ -195,13 +205,14 @@ def _not_ready(assessment: Assessment) -> str:
     )
 
 
-def _shown(assessment: Assessment) -> list[str]:
-    """Return the first findings, and what is not shown, for a message."""
+def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
+    """Yield what stands in the way with its mends, for a message: of the findings the first, and what is not shown."""
     found = assessment.findings
-    shown = [str(finding) for finding in found[:SHOWN_FINDINGS]]
-    if len(found) > len(shown):
-        shown.append(f"and {len(found) - len(shown)} more kinds, with {count_of(found[SHOWN_FINDINGS:]):,} of them")
-    return [*shown, *(f"{each} changes nothing" for each in assessment.unmatched)]
+    yield from ((each.fact, each.mend) for each in assessment.obstacles)
+    yield from ((str(finding), finding.mend) for finding in found[:SHOWN_FINDINGS])
+    if found[SHOWN_FINDINGS:]:
+        yield f"and {len(found) - SHOWN_FINDINGS} more kinds, with {count_of(found[SHOWN_FINDINGS:]):,} of them", ""
+    yield from ((f"{each} changes nothing", UNMATCHED_MEND) for each in assessment.unmatched)
 
 
 def _of_table(assessment: Assessment, table: str) -> str:

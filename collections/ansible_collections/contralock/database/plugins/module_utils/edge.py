@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.common.parameters import remove_values
 
 from .driver_errors import driver_errors_told
-from .errors import MigrationError, in_words, notes_of
+from .errors import MigrationError, notes_of
 from .run_step import Interrupted, Progress, StepRun, no_progress, within_run
 
 #: Ansible must not log the connection string: a password does not belong into it, and if one is there it stays there.
@@ -88,7 +88,7 @@ def _speaking(verb: Verb, spoken: Mapping[str, str]) -> Verb:
         try:
             return verb(*given)
         except MigrationError as error:
-            error.mend = in_words(error.mend, spoken)
+            error.speak(spoken)
             raise
 
     return said

@@ -6,8 +6,9 @@ scripts' ``main`` for a shell) turns them into ``fail_json`` or an exit code.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 
 class MigrationError(Exception):
@@ -16,25 +17,48 @@ class MigrationError(Exception):
     Args:
         fact: What is wrong, with the object's name and the values seen, as one sentence without a full stop.
         mend: The next step, as an imperative sentence without a full stop; empty when there is none. Options stand in
-            it by the library's name, which the edge turns into what the reader can type (``in_words``).
+            it by the library's name, which the edge turns into what the reader can type (``speak``).
         details: Further facts for a machine (JSON types only, never a secret).
+        pairs: Where several facts have a mend each: facts with their mends, in order. ``fact`` and ``mend`` hold all of
+            them; a reader gets each mend under its facts.
+        heading: What stands over the pairs.
     """
 
-    def __init__(self, fact: str, mend: str = "", details: dict[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        fact: str,
+        mend: str = "",
+        details: dict[str, object] | None = None,
+        pairs: Sequence[tuple[str, str]] = (),
+        heading: str = "",
+    ) -> None:
         super().__init__(fact)
         self.fact = fact
         self.mend = mend
         self.details = details or {}
+        self.pairs = list(pairs)
+        self.heading = heading or f"{len(self.pairs)} things are in the way"
+
+    def speak(self, spoken: Mapping[str, str]) -> None:
+        """Turn the library's names of options in the mends into what the reader can type: an option, or a variable."""
+        for name, words in spoken.items():
+            pattern = re.compile(rf"\b{re.escape(name)}\b")
+            self.mend = pattern.sub(words, self.mend)
+            self.pairs = [(fact, pattern.sub(words, mend)) for fact, mend in self.pairs]
 
     def __str__(self) -> str:
-        return " ".join(_sentence(part) for part in (self.fact, *notes_of(self), self.mend) if part)
+        notes = [_sentence(note) for note in notes_of(self)]
+        if len({mend for _, mend in self.pairs if mend}) < 2:
+            return " ".join([_sentence(self.fact), *notes, *([_sentence(self.mend)] if self.mend else [])])
+        return "\n".join([f"{self.heading}:", *each_with_its_mend(self.pairs), *notes])
 
 
-def in_words(text: str, spoken: Mapping[str, str]) -> str:
-    """Return a text with the library's names of options as the reader knows them: an option, or a variable."""
-    for name, words in spoken.items():
-        text = re.sub(rf"\b{re.escape(name)}\b", words, text)
-    return text
+def each_with_its_mend(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield the facts as a list, and below those that share a mend this one."""
+    for mend, group in itertools.groupby(pairs, lambda pair: pair[1]):
+        yield from (f"- {fact}" for fact, _ in group)
+        if mend:
+            yield f"  {_sentence(mend)}"
 
 
 def notes_of(error: BaseException) -> list[str]:

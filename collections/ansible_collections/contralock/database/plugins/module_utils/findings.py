@@ -260,16 +260,20 @@ def raise_findings(findings: tuple[Finding, ...]) -> None:
     if not findings:
         return
     count = count_of(findings)
-    shown = [str(finding) for finding in findings[:SHOWN_FINDINGS]]
-    if len(findings) > len(shown):
-        shown.append(f"and {len(findings) - len(shown)} more kinds, with {count_of(findings[SHOWN_FINDINGS:])} of them")
-    # Several kinds share a mend; and where another profile is wanted, nothing else needs to be mended for this one.
-    mends = list(dict.fromkeys(finding.mend for finding in findings[:SHOWN_FINDINGS]))
-    mends = [each for each in mends if each.startswith(OTHER_PROFILE)] or mends
+    pairs = [(str(finding), finding.mend) for finding in findings[:SHOWN_FINDINGS]]
+    # Where another profile is wanted, nothing else needs to be mended for this one.
+    if other := next((mend for _, mend in pairs if mend.startswith(OTHER_PROFILE)), ""):
+        pairs = [(fact, other) for fact, _ in pairs]
+    if len(findings) > len(pairs):
+        more = f"and {len(findings) - len(pairs)} more kinds, with {count_of(findings[SHOWN_FINDINGS:])} of them"
+        pairs.append((more, other))
+    shown = [fact for fact, _ in pairs]
     raise MigrationError(
         f"{count} {'value of the source does' if count == 1 else 'values of the source do'} not fit the target:"
         + ("\n- " if len(shown) > 1 else " ")
         + "\n- ".join(shown),
-        "; ".join(mends),
+        "; ".join(dict.fromkeys(mend for _, mend in pairs if mend)),
         {"count": count, "findings": [asdict(finding) for finding in findings]},
+        pairs,
+        f"{count_of(findings):,} values of the source do not fit the target",
     )

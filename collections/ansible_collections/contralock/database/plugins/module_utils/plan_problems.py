@@ -106,12 +106,15 @@ class Problems:
             return None
         ordered = {problem: self._found[problem] for problem in Problem if problem in self._found}
         named: Mapping[str, object] = {problem.name.lower(): names for problem, names in ordered.items()}
+        pairs = [(f"{each.what}: {', '.join(names)}", each.mend) for each, names in ordered.items()]
         return MigrationError(
-            "; ".join(f"{problem.what}: {', '.join(names)}" for problem, names in ordered.items()),
-            "; ".join(_capitalized(problem.mend, first=number == 0) for number, problem in enumerate(ordered)),
+            "; ".join(fact for fact, _ in pairs),
+            _capitalized("; ".join(mend for _, mend in pairs)),
             {"problems": dict(named)},
+            [(fact, _capitalized(mend)) for fact, mend in pairs],
+            "source, profile and target do not go together",
         )
 
 
-def _capitalized(text: str, first: bool) -> str:
-    return text[0].upper() + text[1:] if first else text
+def _capitalized(text: str) -> str:
+    return text[0].upper() + text[1:]
