@@ -170,10 +170,12 @@ def _measured(load: Load, picked: Mapping[str, Sequence[str]]) -> dict[str, Any]
 def _percentiles(latencies: Sequence[float]) -> dict[str, float]:
     """Return percentiles in milliseconds: the smallest value that this share of all is not above."""
     ordered = sorted(latencies)
-    return {
+    found = {
         f"p{share}_ms": round(ordered[ceil(len(ordered) * share / 100) - 1] * 1000, 3) if ordered else 0.0
         for share in (50, 95, 99)
     }
+    # Where one client gets everything and the others wait, the percentiles are its own.
+    return {**found, "longest_ms": round(ordered[-1] * 1000, 3) if ordered else 0.0}
 
 
 def _money(before: Mapping[str, int], after: Mapping[str, int], tally: Tally) -> dict[str, int]:

@@ -54,10 +54,13 @@ def told(document: Mapping[str, Any]) -> Iterator[str]:
     for group in groups_of(document):
         yield ""
         yield group["title"]
-        yield f"{'clients':>9}  {'database':<11}{'a second':>10}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}  errors"
+        heads = "".join(f"{head:>10}" for head in ("a second", "p50 ms", "p95 ms", "p99 ms", "longest"))
+        yield f"{'clients':>9}  {'database':<11}{heads}  errors"
         for each in group["measurements"]:
             errors = ", ".join(f"{count} {kind}" for kind, count in each["errors"].items() if count)
-            times = "".join(f"{each[name]:>10,.1f}" for name in ("throughput", "p50_ms", "p95_ms", "p99_ms"))
+            times = "".join(
+                f"{each[name]:>10,.1f}" for name in ("throughput", "p50_ms", "p95_ms", "p99_ms", "longest_ms")
+            )
             yield f"{each['clients']:>9}  {each['database']:<11}{times}  {errors or 'none'}"
             yield from (f"{'':>9}  {words}" for words in each.get("words", ()))
         yield from (f"{one['clients']:>9}  {one['said']}." for one in group["compared"])
