@@ -357,7 +357,8 @@ def _take_back(order: Transfer, record: TargetRecord, error: BaseException) -> N
     """Leave the target as it was; when that fails, say it with the error that was there before."""
     try:
         restore_target(order.target, record)
-        error.add_note("The target is empty and whole again")
+        if not isinstance(error, MigrationError):
+            error.add_note("The target is empty and whole again")
     except MigrationError as second:
         fact = error.fact if isinstance(error, MigrationError) else f"the load was interrupted ({type(error).__name__})"
         details = error.details if isinstance(error, MigrationError) else {}
