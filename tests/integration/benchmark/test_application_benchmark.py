@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sqlite3
@@ -191,8 +192,8 @@ class Cheat(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def served(status: int = 201, body: bytes = b"{}") -> Iterator[str]:
-    handler = type("Handler", (Cheat,), {"status": status, "body": body})
+def served(status: int = 201, body: bytes = b"{}", kind: type[Cheat] = Cheat) -> Iterator[str]:
+    handler = type("Handler", (kind,), {"status": status, "body": body})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -238,6 +239,27 @@ def test_what_the_application_refuses_is_counted(
     assert (measured["money"]["uncertain"] > 0, measured["money"]["wrong_accounts"]) == (uncertain, 0)
     assert words in measured["words"][0]
     assert not found_right(document)
+
+
+class Forgets(Cheat):
+    """Says that it was done, and every other time that it does not know."""
+
+    calls = itertools.count()
+
+    def answer(self) -> None:
+        lost = b'{"error": "the connection was lost during a write, which may have happened or not: x"}'
+        self.status, self.body = (503, lost) if next(self.calls) % 2 else (201, b"{}")
+        super().answer()
+
+    do_POST = answer  # noqa: N815 (the library's own name)
+
+
+def test_where_nobody_knows_what_was_done_the_sum_alone_is_judged(places: tuple[Place, Place]) -> None:
+    with served(kind=Forgets) as url:
+        document = measure(request(replace(places[0], url=url), ways=["application"]))
+    (measured,) = document["measurements"]
+    assert measured["operations"] > 0
+    assert (measured["money"]["uncertain"] > 0, measured["money"]["wrong_accounts"]) == (True, 0)
 
 
 # ---- What is refused -------------------------------------------------------------------------------------------------
