@@ -17,8 +17,13 @@ from ansible_collections.contralock.database.plugins.module_utils.assessment_rep
     as_lines,
 )
 from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
+from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+from ansible_collections.contralock.database.plugins.module_utils.constraint_judge import judge_constraints
 from ansible_collections.contralock.database.plugins.module_utils.finding_cells import Finding
-from ansible_collections.contralock.database.plugins.module_utils.source_file import Progress
+from ansible_collections.contralock.database.plugins.module_utils.findings import examine_file
+from ansible_collections.contralock.database.plugins.module_utils.plan import make_plan
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
+from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 
 from tests.integration.source.conftest import mapping
 from tests.throwaway_cluster import Database
@@ -27,22 +32,25 @@ SCHEMA = """
 CREATE FUNCTION alone(t text) RETURNS boolean IMMUTABLE LANGUAGE sql RETURN t <> 'two';
 CREATE TABLE people (
     id int PRIMARY KEY, email text CONSTRAINT short CHECK (length(email) < 20), pin text,
-    age int, tags text[] CONSTRAINT tagged UNIQUE, kind text DEFAULT 'person', born date,
+    bio text, code text, age int, tags text[] CONSTRAINT tagged UNIQUE, kind text DEFAULT 'person', born date,
     CONSTRAINT pinned CHECK (char_length(pin) = 4), CONSTRAINT known CHECK (alone(email)),
     CONSTRAINT ratio CHECK (10 / age >= 0), CONSTRAINT kinds CHECK (length(kind) > 3),
     CONSTRAINT days EXCLUDE USING btree (born WITH =));
 CREATE UNIQUE INDEX folded ON people (lower(email));
 CREATE UNIQUE INDEX of_grown_ups ON people (pin) WHERE age >= 18;
+CREATE INDEX lives ON people (bio); CREATE INDEX codes ON people ((code::int));
 CREATE TABLE "odd ""1"" one" (id int PRIMARY KEY, "wert" text);
 CREATE UNIQUE INDEX "o'dd" ON "odd ""1"" one" (upper("wert")) INCLUDE (id);
 """
 #: One of each that fits: folding meets no other, the pins of those under 18 do.
 ROWS = """
-CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT, pin TEXT, age INTEGER, tags TEXT, born TEXT);
-INSERT INTO people VALUES (1, 'a@x', '1111', 20, '["a"]', '2001-01-01'), (2, 'b@x', '1111', 17, '["b"]', '2001-01-02'),
-    (3, NULL, NULL, NULL, NULL, NULL), (4, NULL, NULL, NULL, NULL, NULL);
+CREATE TABLE people (id INTEGER PRIMARY KEY, email TEXT, pin TEXT, age INTEGER, tags TEXT, born TEXT,
+    bio TEXT, code TEXT);
+INSERT INTO people (id, email, pin, age, tags, born) VALUES (1, 'a@x', '1111', 20, '["a"]', '2001-01-01'),
+    (2, 'b@x', '1111', 17, '["b"]', '2001-01-02'), (3, NULL, NULL, NULL, NULL, NULL), (4, NULL, NULL, NULL, NULL, NULL);
 CREATE TABLE "odd ""1"" one" (id INTEGER PRIMARY KEY, wert TEXT); INSERT INTO "odd ""1"" one" VALUES (1, 'ä'), (2, 'b');
 """
+TABLES = {"people": {"columns": {"kind": {"when_absent": "target_default"}, "pin": {"sensitive": True}}}}
 
 
 @pytest.fixture
@@ -52,16 +60,13 @@ def target(database: Database) -> str:
     return database.conninfo
 
 
-def assess(
-    tmp_path: Path, target: str, script: str, progress: Progress = lambda *_: None, **document: Any
-) -> Assessment:
+def assess(tmp_path: Path, target: str, script: str, **document: Any) -> Assessment:
     path = tmp_path / "source.sqlite"
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(ROWS + script)
-    tables = {"people": {"columns": {"kind": {"when_absent": "target_default"}, "pin": {"sensitive": True}}}}
-    given = mapping(**{"tables": tables, **document})
-    return assess_file(path, target, given, Options(tmp_path), progress)
+    given = mapping(**{"tables": TABLES, **document})
+    return assess_file(path, target, given, Options(tmp_path), lambda *_: None)
 
 
 def one(found: Assessment) -> Finding:
@@ -71,22 +76,26 @@ def one(found: Assessment) -> Finding:
     return finding
 
 
-def test_what_fits_is_ready_and_nothing_of_the_target_is_touched_or_waited_for(tmp_path: Path, target: str) -> None:
-    with psycopg.connect(target) as connection:
-        before = snapshot(connection)
-        locked: list[str] = []
-
-        def lock(what: str, *_: int) -> None:
-            if what.endswith("(in PostgreSQL)"):
-                connection.execute("SET lock_timeout = '2s'")
-                connection.execute('LOCK TABLE people, "odd ""1"" one" IN ACCESS EXCLUSIVE MODE')
-                locked.append(what)
-
-        found = assess(tmp_path, target, "", lock)
-        assert locked == ['odd "1" one (in PostgreSQL)', "people (in PostgreSQL)"]
-        assert snapshot(connection) == before
-        assert connection.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'").fetchone() == (0,)
+def test_what_fits_is_ready_and_nothing_stays(tmp_path: Path, target: str) -> None:
+    found = assess(tmp_path, target, "")
     assert (found.verdict, found.findings, found.unjudged) == (Verdict.READY, (), ())
+    with psycopg.connect(target) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_class WHERE relpersistence = 't'").fetchone() == (0,)
+
+
+def test_the_targets_tables_are_neither_locked_nor_waited_for(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"{ROWS} UPDATE people SET email = 'two' WHERE id = 2")
+    with connect(target, "test") as asking, psycopg.connect(target) as other:
+        with closing(open_source(path)) as source:
+            plan = make_plan(mapping(tables=TABLES), read_schema(source), snapshot(asking))
+        waiting = examine_file(path, plan).waiting
+        other.execute('LOCK TABLE people, "odd ""1"" one" IN ACCESS EXCLUSIVE MODE')
+        asking.execute("SET statement_timeout = '5s'")
+        judged = judge_constraints(asking, path, plan, waiting)
+    assert [each.keys for each in judged.findings] == [("2",)]
+    assert len(waiting) == 11
 
 
 @pytest.mark.parametrize(
@@ -97,6 +106,14 @@ def test_what_fits_is_ready_and_nothing_of_the_target_is_touched_or_waited_for(t
         ("INSERT INTO people (id, email) VALUES (5, 'much too long for this')", "email", "5", "(length(email) < 20)"),
         ("UPDATE people SET age = 18 WHERE id = 2", "age, pin", "1 2", "(pin) among the rows with (age >= 18)"),
         ("INSERT INTO people (id, email) VALUES (5, 'two')", "email", "5", "against CHECK (public.alone(email))"),
+        # No B-tree takes more than 2,704 bytes that cannot be compressed; unique or not.
+        ("INSERT INTO people (id, bio) VALUES (5, hex(randomblob(4000))), (6, 'b')", "bio", "5", "index row size"),
+        (
+            "INSERT INTO people (id, code) VALUES (5, '12'), (6, 'x')",
+            "code",
+            "6",
+            "cannot compute: Database error 22P02",
+        ),
         ("INSERT INTO people (id, tags) VALUES (5, '[\"a\"]')", "tags", "1 5", "wants each once (tags)"),
         ("UPDATE people SET born = '2001-01-01'", "born", "", "exclusion constraint"),
         ("INSERT INTO people (id, age) VALUES (5, 0), (6, 0)", "age", "5", "cannot compute: Database error 22012"),
@@ -169,5 +186,5 @@ def test_a_role_that_may_make_no_temporary_table_is_told_so(tmp_path: Path, targ
         connection.execute(f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC, "{owner}"'.encode())
     found = assess(tmp_path, target, "")
     assert found.verdict is Verdict.READY
-    assert len(found.unjudged) == 10
+    assert len(found.unjudged) == 11
     assert all("permission denied to create temporary tables" in each.why for each in found.unjudged)

@@ -1,4 +1,4 @@
-"""Lets PostgreSQL judge what cannot be judged here: expressions in CHECKs and unique indexes, partial ones, exclusions.
+"""Lets PostgreSQL judge what cannot be judged here: expressions in CHECKs and indexes, partial ones, exclusions.
 
 Only tables that have such a constraint are read again, and of them only the columns that it looks at; a temporary table
 on the target's server holds them meanwhile (``constraint_trial.py``). What even that cannot say is named, and why.
@@ -25,6 +25,7 @@ from .plan import Plan, TablePlan
 from .source_file import Progress
 
 _UNNAMED = "a row that PostgreSQL does not name"
+_LONG_MEND = "Shorten the value in the application, or change the index in the schema (one on md5() of it, or none)"
 _COMPUTED_MEND = "Correct the value in the application, or change the expression in the schema"
 
 
@@ -192,15 +193,13 @@ def _reason(question: Question, broken: Broken) -> tuple[str, str]:
     """Return why rows do not fit, and the mend."""
     index = isinstance(question.asked, Index)
     against = f"against {question.asked.text}"
-    if broken.error is not None and not broken.rows:
-        return f"{against}: {server_fault(broken.error)}", DUPLICATE_MEND if _is_repeated(broken.error) else CHECK_MEND
+    if isinstance(broken.error, psycopg.errors.ProgramLimitExceeded):
+        return f"{against}: {server_fault(broken.error)}", _LONG_MEND
+    if isinstance(broken.error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation):
+        return f"{against}: {server_fault(broken.error)}", DUPLICATE_MEND
     if broken.error is not None:
         return f"{against}, which PostgreSQL cannot compute: {server_fault(broken.error)}", _COMPUTED_MEND
     if not index:
         return against, CHECK_MEND
     condition = f" among the rows with {question.condition}" if question.condition else ""
     return f"{SAME} ({', '.join(question.keys)}){condition}", DUPLICATE_MEND
-
-
-def _is_repeated(error: psycopg.Error) -> bool:
-    return isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation)

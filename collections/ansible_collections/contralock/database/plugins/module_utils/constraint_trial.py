@@ -38,7 +38,7 @@ _SETTINGS: Mapping[str, str] = {
 #: What PostgreSQL's own quote_ident leaves without quotes, or has put into them.
 _NAME = r'(?:"(?:[^"]|"")+"|\w+)'
 #: As pg_get_indexdef begins; what follows says all of an index but its name and table.
-_INDEX = re.compile(rf"CREATE UNIQUE INDEX {_NAME} ON (?:ONLY )?{_NAME}\.{_NAME} (?P<rest>USING .*)", re.DOTALL)
+_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX {_NAME} ON (?:ONLY )?{_NAME}\.{_NAME} (?P<rest>USING .*)", re.DOTALL)
 #: SQLSTATEs of what a value does to an expression: class 22, and what a function raises by itself.
 _OF_VALUES = re.compile("22...|P0001")
 
@@ -73,12 +73,12 @@ class UnaskableError(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """A constraint or unique index, as the temporary table knows it.
+    """A constraint or index, as the temporary table knows it.
 
     Attributes:
         asked: What the target has.
         columns: What it looks at.
-        keys: Of an index, what has to be unique, each with its collation.
+        keys: Of an index, its members, each with its collation.
         condition: Of a CHECK, what must not be false; of an index, for which rows it is; empty for all.
     """
 
@@ -127,7 +127,7 @@ class Trial:
         self._do(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(self._name, sql.SQL(", ").join(columns)))
 
     def question(self, asked: Constraint | Index) -> Question:
-        """Let PostgreSQL say what a constraint or unique index looks at.
+        """Let PostgreSQL say what a constraint or index looks at.
 
         Raises:
             UnaskableError: Its answer would depend on more than the rows, or PostgreSQL cannot make it here.
@@ -197,7 +197,7 @@ class Trial:
             # What else than = may make two rows alike there is not asked row by row.
             return (self._repeated(question) if question.keys else None) or Broken(1, (), error)
         except psycopg.errors.ProgramLimitExceeded as error:
-            return Broken(1, (), error)
+            return Broken(1, self._longest(question), error)
         except psycopg.Error as error:
             return self._failing(question, error)
         return None
@@ -228,6 +228,14 @@ class Trial:
             SHOWN_KEYS,
         )
         return _broken(self._ask(query))
+
+    def _longest(self, question: Question) -> tuple[int, ...]:
+        """Return the row with the longest entry of an index."""
+        size = " + ".join(f"coalesce(pg_column_size({key}), 0)" for key in question.keys)
+        query = sql.SQL("SELECT {} FROM {} ORDER BY {} DESC LIMIT 1").format(
+            sql.Identifier(self._number), self._name, written(size)
+        )
+        return tuple(int(number) for (number,) in self._ask(query))
 
     def _failing(self, question: Question, error: psycopg.Error) -> Broken:
         """Find the first row for which an expression cannot be computed.
@@ -266,7 +274,8 @@ class Trial:
 
     def _made(self, asked: Constraint | Index) -> sql.Composed:
         if isinstance(asked, Index):
-            return sql.SQL("CREATE UNIQUE INDEX ON {} {}").format(self._name, written(self._rest(asked)))
+            unique = sql.SQL("UNIQUE " if asked.unique else "")
+            return sql.SQL("CREATE {}INDEX ON {} {}").format(unique, self._name, written(self._rest(asked)))
         return sql.SQL("ALTER TABLE {} ADD {}").format(self._name, written(asked.text))
 
     def _rest(self, asked: Index) -> str:

@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 from .catalog import Catalog, Constraint, Index
 from .check_expressions import QUALIFIED_COLLATION, Check, parse_check
 from .finding_cells import SHOWN_KEYS, Finding, joined_key
+from .indexed_lengths import IndexedLengths, spelled_columns
 from .kept_keys import KEPT_BYTES, ROW, KeptKeys, hashes_of
 from .plan import ColumnPlan, Plan, TablePlan
-from .source_reader import quote_identifier
 
 #: Why a row that is like another one does not fit.
 SAME = "the same as in another row, where PostgreSQL wants each once"
@@ -101,6 +101,7 @@ class RowExaminer:
         self._broken: dict[tuple[int, int], _Broken] = {}
         #: Target table -> number of the part -> its rows so far.
         self._rows: dict[str, dict[int, int]] = {name: {} for name in self._carried}
+        self._lengths = IndexedLengths(plan.catalog, self._carried)
         # A dict, because a group may be wanted for several reasons.
         self._groups: dict[str, dict[tuple[str, ...], Sequence[str]]] = {name: {} for name in self._carried}
         for table in plan.tables:
@@ -144,6 +145,7 @@ class RowExaminer:
         first = (part << _PART_BITS) + rows.get(part, 0)
         rows[part] = rows.get(part, 0) + len(values[0])
         self._check(table, named, first, part)
+        self._lengths.add(table.target, named, part)
         for group, columns in self._groups[table.target].items():
             keys = [_comparable_values(named[name], self._type(table.target, name)) for name in columns]
             numbers = pa.array(np.arange(first, first + len(values[0])))
@@ -179,16 +181,19 @@ class RowExaminer:
         """Yield what only PostgreSQL itself can judge (``constraint_judge.py``), by name."""
         catalog = self._plan.catalog
         carried = {table.target for table in self._plan.tables}
-        examined = {(each.table, frozenset(each.columns)) for each in self._uniques}
         checked = [constraint for constraint, _ in self._checks]
-        left: list[Constraint | Index] = [
-            each
-            for each in catalog.indexes
-            if each.unique and (each.table, frozenset(_plain_columns(each, catalog))) not in examined
-        ]
+        left: list[Constraint | Index] = [each for each in catalog.indexes if self._waits(each)]
         left += [each for each in catalog.constraints if each.kind in ("check", "exclusion") and each not in checked]
         left += [each for each in catalog.constraints if each.kind == "foreign key" and not self._is_examined(each)]
         yield from sorted((each for each in left if each.table in carried), key=lambda each: (each.table, each.name))
+
+    def _waits(self, index: Index) -> bool:
+        """Tell whether rows may be refused by an index that is not examined: for what it computes, or their length."""
+        examined = {(each.table, frozenset(each.columns)) for each in self._uniques}
+        if index.unique and (index.table, frozenset(_plain_columns(index, self._plan.catalog))) not in examined:
+            return True
+        computes = index.partial or None in spelled_columns(index, self._plan.catalog)
+        return computes or self._lengths.may_refuse(index)
 
     def _keep(self, table: str, columns: Sequence[str]) -> None:
         self._groups[table][table, *columns] = columns
@@ -360,11 +365,9 @@ def _uniques(catalog: Catalog) -> Iterator[_Unique]:
 def _plain_columns(index: Index, catalog: Catalog) -> tuple[str, ...]:
     """Return the columns of an index that is about all rows and whole values; otherwise nothing."""
     names = _exact_columns(catalog, index.table)
-    spelled = {name: name for name in names} | {quote_identifier(name): name for name in names}
-    plain = (
-        not index.partial and not _OWN_COLLATION.search(index.text) and all(each in spelled for each in index.columns)
-    )
-    return tuple(spelled[each] for each in index.columns) if plain else ()
+    spelled = spelled_columns(index, catalog)
+    plain = not index.partial and not _OWN_COLLATION.search(index.text) and names.issuperset(spelled)
+    return tuple(str(each) for each in spelled) if plain else ()
 
 
 def _exact_columns(catalog: Catalog, table: str) -> set[str]:

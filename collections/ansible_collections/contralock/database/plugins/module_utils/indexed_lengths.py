@@ -1,0 +1,57 @@
+"""Notes how long the values of indexed columns are: a B-tree of PostgreSQL takes no entry above a third of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .catalog import Catalog, Index
+from .source_reader import quote_identifier
+
+#: An entry holds 2,704 bytes, compressed ones (BTMaxItemSize in PostgreSQL's nbtree.h). Values of less than this are
+#: never too long, whatever else is in the entry.
+_SURE_BYTES = 2000
+_WITH_LENGTH = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+
+
+class IndexedLengths:
+    """Threads may add rows of different parts of tables at once.
+
+    Args:
+        catalog: Of the target.
+        tables: The tables that are carried.
+    """
+
+    def __init__(self, catalog: Catalog, tables: Iterable[str]) -> None:
+        self._catalog = catalog
+        self._indexed: dict[str, set[str]] = {name: set() for name in tables}
+        for index in catalog.indexes:
+            if index.table in self._indexed:
+                self._indexed[index.table].update(filter(None, spelled_columns(index, catalog)))
+        #: Target table, column and number of the part -> the bytes of its longest value.
+        self._longest: dict[tuple[str, str, int], int] = {}
+
+    def add(self, table: str, values: Mapping[str, pa.Array], part: int) -> None:
+        """Take PostgreSQL's values of a table's next rows, by their columns."""
+        for name in self._indexed[table] & values.keys():
+            if any(test(values[name].type) for test in _WITH_LENGTH):
+                longest = pc.max(pc.binary_length(values[name])).as_py() or 0
+                self._longest[table, name, part] = max(self._longest.get((table, name, part), 0), longest)
+
+    def may_refuse(self, index: Index) -> bool:
+        """Tell whether an entry of an index of plain columns may be too long for it."""
+        names = spelled_columns(index, self._catalog)
+        lengths = dict.fromkeys(filter(None, names), 0)
+        for (table, name, _), length in self._longest.items():
+            if table == index.table and name in lengths:
+                lengths[name] = max(lengths[name], length)
+        return sum(lengths.values()) > _SURE_BYTES and " USING btree " in index.text
+
+
+def spelled_columns(index: Index, catalog: Catalog) -> list[str | None]:
+    """Return the columns of an index, which PostgreSQL quotes where they need it; None for each expression."""
+    names = [column.name for column in catalog.columns_of(index.table)]
+    spelled = {name: name for name in names} | {quote_identifier(name): name for name in names}
+    return [spelled.get(each) for each in index.columns]
