@@ -11,7 +11,14 @@ from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jinja2
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.assessment_report import (
+    Assessment,
+    Obstacle,
+    as_document,
+)
+from ansible_collections.contralock.database.plugins.module_utils.constraint_judge import Unjudged
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
 from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
@@ -103,6 +110,24 @@ def test_1_when_not_ready_and_the_page_says_it_without_secrets(source: Path, tmp
     seen.feed(text)
     assert {"h1", "h2", "table", "details"} <= seen.names
     assert not seen.names & {"script", "link", "img", "iframe"}
+
+
+def page_of(assessment: Assessment) -> str:
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(PROJECT / "files" / "reports"), autoescape=True)
+    return environment.get_template("assessment.html.j2").render(assessment=as_document(assessment))
+
+
+def test_what_was_not_judged_is_on_the_page_beside_the_verdict() -> None:
+    unjudged = (Unjudged("trigger public.t.<b>", "it acts on each row"),)
+    ready = page_of(Assessment("app.sqlite", 1, rows={"t": 1}, unjudged=unjudged))
+    assert ">Ready, but for what only the load will tell</p>" in ready
+    assert "<code>trigger public.t.&lt;b&gt;</code></strong>: it acts on each row." in ready
+    obstacle = Obstacle("the file is damaged", "Restore it")
+    refused = page_of(Assessment("app.sqlite", 1, obstacles=(obstacle,), unjudged=unjudged))
+    assert ">Not ready</p>" in refused
+    assert "Its rows were not read" in refused
+    assert "0 rows" not in refused
+    assert "What was not judged" not in page_of(Assessment("app.sqlite", 1, rows={"t": 1}))
 
 
 class Elements(HTMLParser):

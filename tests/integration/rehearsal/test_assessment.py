@@ -193,6 +193,28 @@ def test_a_row_that_the_engine_cannot_carry_is_found_before_the_window(source, t
         assert not [note for note in found[engine].notes if note.startswith(fact)]
 
 
+def test_a_name_that_pgloader_cannot_spell_is_found_before_the_window(database, tmp_path):
+    source = tmp_path / "source.sqlite"
+    change(source, """CREATE TABLE "it's" (id INTEGER PRIMARY KEY)""")
+    with connect(database.conninfo, "test") as connection:
+        connection.execute("""CREATE TABLE "it's" (id bigint PRIMARY KEY)""")
+    mapping = parse_mapping({"version": 1, "naming": "keep"}, read_schema(PROFILES / "mapping.schema.json"))
+    fact = "pgloader cannot spell the target's names \"it's\""
+    found = {
+        engine: assess_file(source, database.conninfo, mapping, Options(tmp_path, engine=engine), lambda *_: None)
+        for engine in ("pgloader", "arrow", "")
+    }
+    assert [each.fact for each in found["pgloader"].obstacles] == [fact]
+    assert found["pgloader"].obstacles[0].mend.startswith("Take the engine arrow")
+    assert {engine: each.verdict for engine, each in found.items()} == {
+        "pgloader": Verdict.NOT_READY,
+        "arrow": Verdict.READY,
+        "": Verdict.READY,
+    }
+    assert [note for note in found[""].notes if note.startswith(fact)]
+    assert found["arrow"].notes == ()
+
+
 @pytest.mark.parametrize(("accept", "verdict"), [(False, Verdict.NOT_READY), (True, Verdict.READY_WITH_RULES)])
 def test_a_rule_that_matches_nothing_is_no_small_thing(source, target, tmp_path, accept, verdict):
     document = read_yaml(PROFILE / "mapping.yml")
