@@ -65,6 +65,7 @@ def apply(given: argparse.Namespace, _screen: Screen) -> Answer:
         lock_wait=given.lock_wait,
     )
     silent = given.json or given.quiet
+    command_line.assert_own_schema(given)
     with connect(given.target or "", "contralock apply_schema") as connection:
         if given.check:
             report = ask(connection, request)

@@ -29,6 +29,7 @@ with command_line.library():
         as_lines,
     )
     from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
     from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
     from ansible_collections.contralock.database.plugins.module_utils.private_cluster import private_cluster
     from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
@@ -54,12 +55,17 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def target_of(given: argparse.Namespace) -> Iterator[str]:
     """Have a target with the profile's schema for the length of the block."""
     if given.target is not None:
+        command_line.assert_own_schema(given)
         yield given.target
         return
     changes = load_changes(command_line.profile_folder(given.profile) / "schema")
     with private_cluster() as cluster, cluster.database() as database:
         with connect(database.conninfo, "contralock assess_source") as connection:
-            perform(connection, Request(changes=changes, schema=given.schema), lambda _: None)
+            try:
+                perform(connection, Request(changes=changes, schema=given.schema), lambda _: None)
+            except MigrationError as error:
+                # What it says beside its cause is what stays of this run: here nothing stays.
+                raise (error.__cause__ if isinstance(error.__cause__, MigrationError) else error) from None
         yield database.conninfo
 
 

@@ -206,6 +206,39 @@ def mapping_of(profile: str) -> ProfileMapping:
     return load_profile(profile_folder(profile)).mapping
 
 
+def assert_own_schema(given: argparse.Namespace) -> None:
+    """Refuse a target whose schema came by another profile than the one that is given; no record is no reason.
+
+    Raises:
+        MigrationError: Names both; or there is no connection.
+    """
+    with library():
+        from ansible_collections.contralock.database.plugins.module_utils.connection import (  # noqa: PLC0415 (as in mapping_of)
+            connect,
+        )
+        from ansible_collections.contralock.database.plugins.module_utils.schema_files import (  # noqa: PLC0415 (as above)
+            load_changes,
+        )
+        from ansible_collections.contralock.database.plugins.module_utils.schema_history import (  # noqa: PLC0415 (as above)
+            read_records,
+        )
+
+    def has(folder: Path, wanted: set[str]) -> bool:
+        known = {change.checksum for change in load_changes(folder)} if folder.is_dir() else set()
+        return wanted <= known
+
+    applied: set[str] = set()
+    with connect(given.target or "", "contralock profile") as connection, contextlib.suppress(MigrationError):
+        applied = {record.checksum for record in read_records(connection)}
+    if not has(profile_folder(given.profile) / "schema", applied):
+        for name in profile_names():
+            if has(PROFILES / name / "schema", applied):
+                raise MigrationError(
+                    f"the target has the schema of the profile {name}, and {given.profile} is given",
+                    f"Give --profile {name}, or a database with the schema of the profile that you mean",
+                )
+
+
 class Screen:
     """Says on standard error how far a verb is: a bar on a terminal, elsewhere a line now and then."""
 

@@ -40,6 +40,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def compare(given: argparse.Namespace, screen: Screen) -> Answer:
     """Compare."""
     mapping = command_line.mapping_of(given.profile)
+    command_line.assert_own_schema(given)
     options = Options(secrets.token_bytes(32), given.limit, given.schema, workers=given.workers)
     comparison = compare_file(given.source, given.target or "", mapping, options, screen)
     return Answer(as_document(comparison), as_lines(comparison), comparison.equal)

@@ -85,6 +85,7 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
         engine=given.engine,
         workers=given.workers,
     )
+    command_line.assert_own_schema(given)
     if given.take_back:
         with noted("Whether it was taken back shows --take-back --check"):
             restored = empty(request, check_only=given.check)
@@ -117,7 +118,7 @@ def lines_of(report: TransferReport) -> Iterator[str]:
         yield f"took out {counted(report.earlier_rows, 'row')} that the target held"
     width = max(map(len, report.tables), default=0)
     for name, table in report.tables.items():
-        yield f"{name:<{width}}  {table.rows:>11,} rows  {table.bytes:>15,} bytes"
+        yield f"{name:<{width}}  {counted(table.rows, 'row', width=11)}  {counted(table.bytes, 'byte', width=15)}"
     for each in report.rule_counts:
         yield f"rule {each.rule} changed {each.count:,} values of {each.table}.{each.column}"
     seconds = report.prepare_seconds + report.load_seconds + report.analyze_seconds

@@ -98,6 +98,8 @@ def test_rows_of_others_are_refused_and_stay(source: Path, target: str, state: P
     common = (str(source), "--profile", "contralock", "--target", target, "--directory", str(state))
     refused = script("transfer_data.py", *common, expected=2)
     assert refused.stderr.startswith("refused: the target holds rows that this run did not load (users 1)")
+    other = script("transfer_data.py", str(source), "--profile", "contralock_deployed", *common[3:], expected=2)
+    assert other.stderr.startswith("refused: the target has the schema of the profile contralock, and")
     assert rows_in(target) == 1
 
 

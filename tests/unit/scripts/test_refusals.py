@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -10,12 +11,18 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils import transfer_step
+from ansible_collections.contralock.database.plugins.module_utils import (
+    connection,
+    private_cluster,
+    schema_changes,
+    transfer_step,
+)
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import create_run
 
@@ -92,6 +99,12 @@ def play(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     return played
 
 
+def command_line_of(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What the scripts share; a test without a server lets it ask none."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return importlib.import_module("command_line")
+
+
 @pytest.mark.parametrize(("name", "arguments", "words"), CASES)
 def test_a_bad_call_is_refused_in_a_line(
     here: Path, play: Callable[..., Said], name: str, arguments: tuple[str, ...], words: str
@@ -134,6 +147,7 @@ def test_a_verb_that_is_interrupted(here: Path, play: Callable[..., Said], monke
         raise interruption
 
     monkeypatch.setattr(transfer_step, "load", interrupted)
+    monkeypatch.setattr(command_line_of(monkeypatch), "assert_own_schema", lambda _: None)
     given = ["here.sqlite", "--profile", "contralock", "--directory", str(here / "state"), "--json"]
     said = play("transfer_data.py", *given)
     assert said.code == 130
@@ -148,6 +162,7 @@ def test_a_mend_names_the_option_as_it_is_typed(
         raise MigrationError("rows have changed", "When they may go, say so with discard_rows")
 
     monkeypatch.setattr(transfer_step, "load", refused)
+    monkeypatch.setattr(command_line_of(monkeypatch), "assert_own_schema", lambda _: None)
     given = ["here.sqlite", "--profile", "contralock", "--directory", str(here / "state")]
     said = play("transfer_data.py", *given)
     assert said.err == "refused: rows have changed. When they may go, say so with --discard-rows.\n"
@@ -163,3 +178,17 @@ def test_a_damaged_run_is_listed_beside_the_others(tmp_path: Path, play: Callabl
     assert lines[damaged.id].startswith("damaged: ")
     listed = json.loads(play("show_run.py", "--root", str(tmp_path), "--list", "--json").out)["runs"]
     assert {each["run"]: each["outcome"] for each in listed} == {good.id: None, damaged.id: "damaged"}
+
+
+def test_a_private_cluster_keeps_nothing(
+    here: Path, play: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise MigrationError("no such type (applied in this run and kept: 0001)") from MigrationError("no such type")
+
+    cluster = SimpleNamespace(database=lambda: nullcontext(SimpleNamespace(conninfo="")))
+    monkeypatch.setattr(private_cluster, "private_cluster", lambda: nullcontext(cluster))
+    monkeypatch.setattr(connection, "connect", lambda *_: nullcontext())
+    monkeypatch.setattr(schema_changes, "perform", failing)
+    said = play("assess_source.py", str(here / "source.sqlite"), "--profile", "contralock")
+    assert (said.code, said.err) == (2, "could not tell: no such type.\n")

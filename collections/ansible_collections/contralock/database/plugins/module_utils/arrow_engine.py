@@ -28,6 +28,7 @@ from .load_faults import load_failure, server_fault
 from .plan import Plan
 from .refused_rows import RefusedRows
 from .rules_applied import rule_name
+from .run_step import counted
 from .session_crew import SessionCrew, StoppedError, doing
 from .source_file import explained, open_source
 from .target_restore import TargetRecord
@@ -105,7 +106,7 @@ def _examine(order: Transfer, say: Progress) -> None:
     """
 
     def told(table: str, rows: int, of_rows: int) -> None:
-        line = f"examine: {table}, {rows:,} of {of_rows:,} rows"
+        line = f"examine: {table}, {rows:,} of {counted(of_rows, 'row')}"
         say({"table": table, "rows": rows, "of_rows": of_rows, "line": line})
 
     found = examine_file(order.source, order.plan, told, workers=order.workers, folder=order.directory)

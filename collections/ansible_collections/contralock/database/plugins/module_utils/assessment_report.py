@@ -153,7 +153,7 @@ def as_lines(assessment: Assessment) -> Iterator[str]:
     yield f"{assessment.source}: {read}, {readable_bytes(assessment.bytes)}"
     width = max(map(len, assessment.rows), default=0)
     for table, rows in assessment.rows.items():
-        yield f"  {table:<{width}}  {rows:>11,} rows  {_of_table(assessment, table)}"
+        yield f"  {table:<{width}}  {counted(rows, 'row', width=11)}  {_of_table(assessment, table)}"
     for each in assessment.rules:
         yield f"rule: {each.table}.{each.column}: {each.rule} changes {each.count:,} {_values(each.count)}"
     yield from (f"note: {note}" for note in assessment.notes)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 from .errors import MigrationError
+from .run_step import counted
 
 #: A failure's message is read on a terminal; the report has more.
 SHOWN_IN_MESSAGE = 5
@@ -193,12 +194,12 @@ def as_lines(comparison: Comparison) -> list[str]:
 
 def result(comparison: Comparison) -> str:
     """Return the result as one phrase without a full stop."""
-    tables = _number(len(comparison.tables), "table")
-    compared = f"{_number(comparison.cells, 'cell')} in {_number(comparison.rows, 'row')} of {tables}"
+    tables = counted(len(comparison.tables), "table")
+    compared = f"{counted(comparison.cells, 'cell')} in {counted(comparison.rows, 'row')} of {tables}"
     if comparison.equal:
         return f"the same: {compared}, no difference"
-    faults = f", {_number(len(comparison.catalog_faults), 'fault')} in the catalog" if comparison.catalog_faults else ""
-    return f"not the same: {compared}, {_number(comparison.number, 'difference')}{faults}"
+    faults = f", {counted(len(comparison.catalog_faults), 'fault')} in the catalog" if comparison.catalog_faults else ""
+    return f"not the same: {compared}, {counted(comparison.number, 'difference')}{faults}"
 
 
 def raise_unless_equal(comparison: Comparison) -> None:
@@ -220,7 +221,8 @@ def raise_unless_equal(comparison: Comparison) -> None:
 
 
 def _table_line(table: TableComparison, width: int) -> str:
-    numbers = f"{table.table:<{width}}  {table.source_rows:>11,} rows  {table.cells:>13,} cells"
+    counts = (counted(table.source_rows, "row", width=11), counted(table.cells, "cell", width=13))
+    numbers = "  ".join([f"{table.table:<{width}}", *counts])
     if table.equal:
         return f"{numbers}  the same"
     return f"{numbers}  {', '.join(_counted(table))}"
@@ -229,12 +231,8 @@ def _table_line(table: TableComparison, width: int) -> str:
 def _counted(table: TableComparison) -> Iterable[str]:
     if table.differing:
         verb = "differs" if table.differing == 1 else "differ"
-        yield f"{_number(table.differing, 'cell')} {verb} in {_number(table.changed, 'row')}"
+        yield f"{counted(table.differing, 'cell')} {verb} in {counted(table.changed, 'row')}"
     if table.missing:
-        yield f"{_number(table.missing, 'row')} missing in the target"
+        yield f"{counted(table.missing, 'row')} missing in the target"
     if table.extra:
-        yield f"{_number(table.extra, 'row')} only in the target"
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+        yield f"{counted(table.extra, 'row')} only in the target"

@@ -21,7 +21,7 @@ from .journal import Moment, Record, StepStanding, read_records, write_whole
 from .run_directory import BACKUP, JOURNAL, REPORT, RunDirectory
 from .run_documents import documents_in
 from .run_lock import read_lease
-from .run_step import spoken_seconds
+from .run_step import counted, spoken_seconds
 from .run_timeline import timeline, window
 from .steps import (
     BENCHMARK_AGAIN,
@@ -292,7 +292,7 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         cells = f", {totals['cells']:,} cells compared" if totals["cells"] is not None else ""
         differing = f", {totals['differences']:,} differences" if totals["differences"] is not None else ""
         by = f", by {report['engine']}" if report["engine"] else ""
-        what = f"{totals['tables'] or 0:,} tables, {totals['rows']:,} rows{by}{cells}{differing}"
+        what = f"{totals['tables'] or 0:,} tables, {counted(totals['rows'], 'row')}{by}{cells}{differing}"
         yield "Moved" if report["outcome"] == "done" else "Loaded", what
     if report["rules"]:
         yield "Rules applied", _rules(report["rules"])
@@ -309,7 +309,8 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if report["without_target"]:
         yield "Given up", "whatever was written in PostgreSQL since the cut-over: it could not be reached and counted"
     elif report["later_rows"]:
-        yield "Given up", f"{report['later_rows']:,} rows that were written in PostgreSQL since the cut-over"
+        rows = counted(report["later_rows"], "row that was", "rows that were")
+        yield "Given up", f"{rows} written in PostgreSQL since the cut-over"
     yield from _measured(report["measured"])
     if report["backup"]:
         yield "Backup", f"{report['backup']['path']}  sha256 {str(report['backup'].get('sha256', 'unknown'))[:16]}…"

@@ -97,21 +97,24 @@ def progress_line(said: Mapping[str, Any]) -> str:
         return str(said["line"])
     parts = [str(said["table"])] if said.get("table") else []
     if said.get("rows") is not None:
-        of_rows = f" of {said['of_rows']:,}" if said.get("of_rows") is not None else ""
-        parts.append(f"{said['rows']:,}{of_rows} rows")
+        of_rows = said.get("of_rows")
+        known = "" if of_rows is None else f"{said['rows']:,} of "
+        parts.append(known + counted(said["rows"] if of_rows is None else of_rows, "row"))
     left = f", {spoken_seconds(said['seconds_left'])} left" if said.get("seconds_left") is not None else ""
     return " ".join(parts) + left
 
 
-def counted(number: int, one: str, more: str = "") -> str:
+def counted(number: int, one: str, more: str = "", width: int = 0) -> str:
     """Return a number with what it counts, as ``1 row``, ``12,000 rows``, ``2 entries``.
 
     Args:
         number: How many there are.
         one: The word for one of them.
         more: The word for several; by default the same with an s.
+        width: For a column of a table: of the number, which stands right; the words are filled up then.
     """
-    return f"{number:,} {one if number == 1 else more or f'{one}s'}"
+    more = more or f"{one}s"
+    return f"{number:>{width},} {one if number == 1 else more:<{len(more) if width else 0}}"
 
 
 def spoken_seconds(seconds: float) -> str:

@@ -12,7 +12,7 @@ from .connection import Connection
 from .findings import RuleCount
 from .pgloader import TESTED_VERSIONS
 from .plan import Plan
-from .run_step import spoken_seconds
+from .run_step import counted, spoken_seconds
 from .target_restore import Restored, TargetRecord
 
 APPLICATION_NAME = "contralock data_transfer"
@@ -203,7 +203,7 @@ class Pace:
         passed = time.monotonic() - self._begun
         of_table = f"{table}, " if table else ""
         said: dict[str, object] = {"rows": rows, "of_rows": self._total}
-        line = f"{verb}: {of_table}{rows:,} of {self._total:,} rows"
+        line = f"{verb}: {of_table}{rows:,} of {counted(self._total, 'row')}"
         if table:
             said["table"] = table
         if rows and passed > 0:
