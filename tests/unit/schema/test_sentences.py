@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import pytest
+import yaml
+from ansible_collections.contralock.database.plugins.module_utils import edge
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.modules import data_transfer, pg_schema
+
+PROJECT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -39,3 +48,22 @@ def test_several_facts_have_each_its_mend() -> None:
 def test_facts_that_share_a_mend_are_told_together() -> None:
     refusal = MigrationError("two are wrong:\n- a\n- b", "Mend both", pairs=[("a", "Mend both"), ("b", "Mend both")])
     assert str(refusal) == "two are wrong:\n- a\n- b. Mend both."
+
+
+@pytest.mark.parametrize(("module", "role"), [(data_transfer, "data_transfer"), (pg_schema, "database_schema")])
+def test_a_playbook_reads_the_role_s_variable(module: ModuleType, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(module, "run_module", lambda *_, **options: given.update(options))
+    module.main()
+    assert given["spoken"].keys() <= module.ARGUMENTS.keys()
+    options = yaml.safe_load((PROJECT / "roles" / role / "meta/argument_specs.yml").read_text())
+    assert {words.partition("=")[0] for words in given["spoken"].values()} <= options["argument_specs"]["main"][
+        "options"
+    ].keys()
+
+    def refused(_: object) -> dict[str, object]:
+        raise MigrationError("they may go", f"Say so with {' or '.join(given['spoken'])}")
+
+    with pytest.raises(MigrationError) as refusal:
+        edge._speaking(refused, given["spoken"])(None)
+    assert refusal.value.mend == f"Say so with {' or '.join(given['spoken'].values())}"
