@@ -60,6 +60,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--warm-up", type=float, default=1.0, metavar="SECONDS", help="before it, uncounted (default: 1)"
     )
+    parser.add_argument(
+        "--rounds", type=int, default=1, metavar="N", help="measure everything N times, tell the median"
+    )
     parser.add_argument("--seed", type=int, default=1, help="what the operations follow from (default: 1)")
     parser.add_argument(
         "--sessions", type=int, default=SESSIONS, metavar="N", help=f"that direct clients share (default: {SESSIONS})"
@@ -125,6 +128,7 @@ def benchmark(given: argparse.Namespace, screen: Screen) -> Answer:
         warm_up=given.warm_up,
         seed=given.seed,
         sessions=given.sessions,
+        rounds=given.rounds,
     )
     document = measure(request, screen)
     if given.output:

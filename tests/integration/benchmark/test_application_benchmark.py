@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+from ansible_collections.contralock.database.plugins.module_utils import application_benchmark
 from ansible_collections.contralock.database.plugins.module_utils.application_benchmark import Request, measure
 from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import (
     faults_of,
@@ -95,6 +96,25 @@ def test_measures_both_and_finds_all_money(places: tuple[Place, Place], tmp_path
     assert "clients  database" in done.stdout
     assert page.stat().st_mode & 0o777 == output.stat().st_mode & 0o777 == 0o600
     assert page.read_text().count("<svg") == 4
+
+
+def test_of_several_rounds_the_median_is_told(places: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = iter([30, 10, 20, 30, 10, 20])
+    money = {"before": 5, "after": 5, "wrong_accounts": 0, "uncertain": 0}
+    monkeypatch.setattr(
+        application_benchmark, "_measured", lambda *_: {"way": "direct", "throughput": next(rates), "money": money}
+    )
+    document = measure(request(places[0], rounds=3))
+    assert [each["throughput"] for each in document["measurements"]] == [20]
+    # A single round with wrong money decides, whichever it is.
+    moneys = iter([money, {**money, "after": 4}, money])
+    monkeypatch.setattr(
+        application_benchmark,
+        "_measured",
+        lambda *_: {"way": "direct", "throughput": next(rates), "money": next(moneys)},
+    )
+    document = measure(request(places[0], rounds=3))
+    assert [each["money"]["after"] for each in document["measurements"]] == [4]
 
 
 def test_the_money_that_was_moved_is_where_it_was_moved_to(places: tuple[Place, Place]) -> None:

@@ -173,7 +173,7 @@ def _told_postgresql(application: Application, target: str, folder: Path) -> dic
         "DB_PASS": application.password,
         "DB_SSL": "true",
         "DB_POOL_MAX": str(application.pool_max),
-        "DB_POOL_MIN": "0",
+        "DB_POOL_MIN": str(min(5, application.pool_max)),
         "DB_APPLICATION_NAME": "contralock_benchmark",
     }
     if authority := parameters.get("sslrootcert"):

@@ -72,7 +72,7 @@ def told(document: Mapping[str, Any]) -> Iterator[str]:
 def money_told(document: Mapping[str, Any]) -> tuple[bool, str]:
     """Return whether all money was there after each measurement, and the same as a sentence."""
     counted = [each for each in document["measurements"] if each.get("money")]
-    wrong = [each for each in counted if _is_wrong(each["money"])]
+    wrong = [each for each in counted if is_wrong(each["money"])]
     if wrong:
         first = wrong[0]
         amounts = f"{first['money']['before']:,} before, {first['money']['after']:,} after"
@@ -87,7 +87,8 @@ def money_told(document: Mapping[str, Any]) -> tuple[bool, str]:
     return True, f"No money was lost or doubled: all of it was there before and after each of {number}."
 
 
-def _is_wrong(money: Mapping[str, int]) -> bool:
+def is_wrong(money: Mapping[str, int]) -> bool:
+    """Return whether money was lost, doubled, or moved to somebody else."""
     return money["before"] != money["after"] or bool(money.get("wrong_accounts"))
 
 

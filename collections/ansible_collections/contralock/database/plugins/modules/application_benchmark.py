@@ -59,6 +59,10 @@ options:
     description: What the operations follow from.
     type: int
     default: 1
+  rounds:
+    description: How often everything is measured; of each measurement the one with the median throughput is told.
+    type: int
+    default: 1
   start_command:
     description:
       - What starts the application in its working directory.
@@ -185,6 +189,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "seconds": {"type": "float", "default": 5.0},
     "warm_up": {"type": "float", "default": 1.0},
     "seed": {"type": "int", "default": 1},
+    "rounds": {"type": "int", "default": 1},
     "start_command": {"type": "list", "elements": "str", "default": []},
     "unit": {"type": "str", "default": "contralock.service"},
     "role": {"type": "str", "default": ""},
@@ -223,6 +228,7 @@ def benchmark(module: AnsibleModule, progress: Progress) -> Mapping[str, object]
             warm_up=given["warm_up"],
             seed=given["seed"],
             sessions=given["pool_max"],
+            rounds=given["rounds"],
         )
         document = measure(request, progress)
     if given["run"]:
