@@ -158,7 +158,7 @@ def test_what_only_the_load_can_tell_is_said_beside_ready(tmp_path: Path, target
             "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
             "CREATE TRIGGER acts BEFORE INSERT ON people FOR EACH ROW EXECUTE FUNCTION act();"
             "CREATE SEQUENCE counted; CREATE FUNCTION counts(t text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql"
-            " AS 'BEGIN RETURN nextval(''counted'') > 0; END';"
+            " AS 'BEGIN RETURN nextval(''public.counted'') > 0; END';"
             "ALTER TABLE people ADD CONSTRAINT sly CHECK (counts(pin));"
             "ALTER TABLE people ADD number serial, ADD CONSTRAINT low CHECK (number % 2 < 9)"
         )
@@ -166,11 +166,12 @@ def test_what_only_the_load_can_tell_is_said_beside_ready(tmp_path: Path, target
     columns = {"kind": absent, "number": absent, "pin": {"sensitive": True}}
     found = assess(tmp_path, target, "", tables={"people": {"columns": columns}})
     assert found.verdict is Verdict.READY
-    assert {each.object for each in found.unjudged} == {
-        "constraint public.people.not_many",
-        "constraint public.people.low",
-        "constraint public.people.sly",
-        "trigger public.people.acts",
+    assert {each.object: each.why for each in found.unjudged} == {
+        "constraint public.people.not_many": "it calls public.few(), which may look at more than the row",
+        "constraint public.people.low": "it looks at number, which the source does not fill",
+        "constraint public.people.sly": "PostgreSQL could not be asked (Database error 25006: cannot execute"
+        " nextval() in a read-only transaction)",
+        "trigger public.people.acts": "it acts on each row that is loaded",
     }
     assert list(as_lines(found))[-1].startswith("ready, but for 4 things that only the load will tell")
     assert [each["object"] for each in as_document(found)["unjudged"]] == [each.object for each in found.unjudged]
