@@ -212,6 +212,21 @@ def test_who_may_read_all_statistics_sees_it_as_well(server, target, fenced):
             assert prove_postgresql(*target, UNKNOWN, fenced).seen
 
 
+def test_a_parallel_worker_of_a_session_is_not_one_that_hides_itself(target, fenced):
+    """It shows no address to anybody: https://www.postgresql.org/docs/current/monitoring-stats.html."""
+    workers = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND backend_type = 'parallel worker'"
+    with as_application(target) as session, psycopg.connect(target[0], autocommit=True) as owner:
+        new = session.info.server_version >= 160000
+        session.execute(f"SET {'debug_parallel_query' if new else 'force_parallel_mode'} = on")
+        sleeping = threading.Thread(target=session.execute, args=["SELECT pg_sleep(1)"])
+        sleeping.start()
+        while sleeping.is_alive() and owner.execute(workers, [target[1]]).fetchone() == (0,):
+            pass
+        assert sleeping.is_alive(), "there was no worker"
+        assert len(prove_postgresql(*target, UNKNOWN, fenced).seen) == 1
+        sleeping.join()
+
+
 # ---- what is written through it --------------------------------------------------------------------------------------
 
 
