@@ -55,6 +55,7 @@ def load(**changes: object) -> Load:
 
 def test_known_lines_are_no_faults() -> None:
     assert list(find_faults(HARMLESS)) == []
+    assert list(find_faults([])) == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from .child_process import child_process, write_private
@@ -272,7 +273,7 @@ def find_faults(lines: Sequence[str], rows: RefusedRows | None = None) -> Iterat
     what ``rows`` makes of the first, and so is the part of a message that repeats a value (SQLSTATE class 22, after the
     colon).
     """
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    for line, following in pairwise([*lines, ""]):
         if told := _LINE.fullmatch(line):
             harmless = told["level"] in _HARMLESS_LEVELS or (
                 told["level"] == "WARNING" and any(known.match(told["text"]) for known in _HARMLESS_WARNINGS)
