@@ -28,6 +28,7 @@ def test_benchmark_measures_copies_and_leaves_everything_as_it_is(before, run_pl
     short = {
         "application_benchmark_clients": [1, 2],
         "application_benchmark_seconds": 1.0,
+        "application_benchmark_warm_up": 0.3,
         "application_benchmark_mixes": ["mixed"],
     }
     # A working directory, the end of one that was killed.
