@@ -1,4 +1,4 @@
-"""What the tests of the proof share: a server, the role of an application, a fenced file, an application that answers."""
+"""What tests of the proof share: a server, the role of an application, a fenced file, an application that answers."""
 
 from __future__ import annotations
 
