@@ -9,8 +9,9 @@ module: migration_run
 short_description: Opens a run of the migration, keeps its journal, closes it
 version_added: 0.2.0
 description:
-  - A run is a verb (V(cut_over), V(roll_back), V(rehearse), V(benchmark)) carried out once, step by step, with a journal on the
-    application's host. Whatever is killed, the journal tells where the run stands; opening it again goes on.
+  - A run is a verb (V(cut_over), V(roll_back), V(rehearse), V(benchmark)) carried out once, step by step, with a
+    journal on the application's host. Whatever is killed, the journal tells where the run stands; opening it again
+    goes on.
   - There is one run at a time. The controller holds a lease that its calls renew; while it lasts, nobody else can
     open a run. Once it has ended, opening ends the processes that the dead controller left, before anything else.
   - Modules that are a step of a run (those with the options C(run) and C(step)) keep the journal themselves; this one
