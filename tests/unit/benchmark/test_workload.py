@@ -53,6 +53,8 @@ def test_a_number_in_a_body_stays_one() -> None:
     [
         ("SELECT {users.id} FROM {users}", "sqlite", 'SELECT "Users"."_id" FROM "Users"'),
         ("UPDATE {users} SET {=users.first_name} = :word", "sqlite", 'UPDATE "Users" SET "first%name" = :word'),
+        ("SELECT {users.deletedAt|NULL} IS NULL", "sqlite", "SELECT NULL IS NULL"),
+        ("SELECT {users.first_name|NULL}", "sqlite", 'SELECT "Users"."first%name"'),
         # A driver's percent signs are doubled, and a time's colons are no values.
         (
             "SELECT {users.firstName} LIKE '%' || :word",

@@ -21,7 +21,7 @@ Values = Mapping[str, Any]
 #: Folded table to its name and its folded columns' names, as SQL has them, quoted.
 Names = Mapping[str, tuple[str, Mapping[str, str]]]
 
-_NAME = re.compile(r"\{(=?)([A-Za-z_]+)(?:\.([A-Za-z_]+))?\}")
+_NAME = re.compile(r"\{(=?)([A-Za-z_]+)(?:\.([A-Za-z_]+))?(?:\|(\w+))?\}")
 _VALUE = re.compile(r"(?<![:\w]):([a-z_]+)")
 _HOLE = re.compile(r"\{([a-z_]+)\}")
 MOST_PICKED = 5000
@@ -205,8 +205,10 @@ def sql_for(text: str, names: Names, database: str) -> str:
     """
 
     def found(match: re.Match[str]) -> str:
-        alone, table, column = match.groups()
+        alone, table, column, otherwise = match.groups()
         name, columns = names.get(folded(table), ("", {}))
+        if name and otherwise and folded(column) not in columns:
+            return str(otherwise)
         if not name or (column and folded(column) not in columns):
             missing = f"{table}.{column}" if column else table
             raise MigrationError(
