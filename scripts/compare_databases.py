@@ -17,6 +17,7 @@ from command_line import Answer, Screen
 with command_line.library():
     from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
     from ansible_collections.contralock.database.plugins.module_utils.comparison_report import as_document, as_lines
+    from ansible_collections.contralock.database.plugins.module_utils.source_wait import reading_source
     from ansible_collections.contralock.database.plugins.module_utils.worker_threads import WORKERS
 
 
@@ -42,7 +43,8 @@ def compare(given: argparse.Namespace, screen: Screen) -> Answer:
     mapping = command_line.mapping_of(given.profile)
     command_line.assert_own_schema(given)
     options = Options(secrets.token_bytes(32), given.limit, given.schema, workers=given.workers)
-    comparison = compare_file(given.source, given.target or "", mapping, options, screen)
+    with reading_source(given.source, screen):
+        comparison = compare_file(given.source, given.target or "", mapping, options, screen)
     return Answer(as_document(comparison), as_lines(comparison), comparison.equal)
 
 

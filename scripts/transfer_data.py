@@ -27,6 +27,7 @@ from command_line import Answer, Screen
 with command_line.library():
     from ansible_collections.contralock.database.plugins.module_utils.errors import notes_of
     from ansible_collections.contralock.database.plugins.module_utils.run_step import counted, spoken_seconds
+    from ansible_collections.contralock.database.plugins.module_utils.source_wait import reading_source
     from ansible_collections.contralock.database.plugins.module_utils.target_restore import Restored
     from ansible_collections.contralock.database.plugins.module_utils.transfer import (
         TIME_LIMIT_SECONDS,
@@ -91,12 +92,13 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
             restored = empty(request, check_only=given.check)
         return Answer({"changed": restored.changed, **asdict(restored)}, lines_of_restored(restored), yes=True)
     if given.check:
-        found = check(request, given.source)
+        with reading_source(given.source, screen):
+            found = check(request, given.source)
         lines = [f"would load {counted(found.rows, 'row')} with {given.engine}"]
         if found.earlier_rows:
             lines.append(f"would take out {counted(found.earlier_rows, 'row')} that the target holds first")
         return Answer(asdict(found), lines, yes=True)
-    with noted("What the target held is still there"):
+    with noted("What the target held is still there"), reading_source(given.source, screen):
         report = load(request, given.source, screen).report
     return Answer(asdict(report), lines_of(report), yes=True)
 

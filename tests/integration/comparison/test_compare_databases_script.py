@@ -21,6 +21,8 @@ def run(pair: Pair, *arguments: str, source: str = "", target: str = "") -> subp
 
 
 def test_0_when_all_is_the_same(pair: Pair) -> None:
+    pair.sqlite("PRAGMA journal_mode = wal")
+    beside = set(pair.source.parent.iterdir())
     done = run(pair, "--profile", "contralock")
     assert (done.returncode, done.stderr) == (0, "")
     *tables, last = done.stdout.splitlines()
@@ -30,6 +32,7 @@ def test_0_when_all_is_the_same(pair: Pair) -> None:
     assert " cells in 600 rows of 12 tables, no difference, in " in last
     quiet = run(pair, "--profile", str(CONTRALOCK), "--quiet")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert set(pair.source.parent.iterdir()) == beside
 
 
 def test_1_when_something_differs(pair: Pair) -> None:

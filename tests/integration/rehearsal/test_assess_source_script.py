@@ -24,6 +24,7 @@ from ansible_collections.contralock.database.plugins.module_utils.sample_source 
 from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
 from ansible_collections.contralock.database.plugins.module_utils.source_wait import (
     no_side_files_left,
+    reading_source,
     wait_until_readable,
 )
 
@@ -80,11 +81,18 @@ def test_what_a_locked_file_waits_for_is_told(tmp_path: Path) -> None:
         wait_until_readable(path, hear)
         assert time.monotonic() - begun < 2
         application.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(MigrationError, match=r"is locked by another process .*; it is in use by "):
+        with pytest.raises(MigrationError, match=r"is locked by another process .* It is in use by "):
             wait_until_readable(path, said.append, wait_seconds=0.1)
+        application.execute("ROLLBACK")
+        with (
+            pytest.raises(MigrationError, match=r"is locked by another process .* It is in use by "),
+            reading_source(path, said.append),
+        ):
+            application.execute("BEGIN EXCLUSIVE")
+            open_source(path, wait_seconds=0.1)
     assert len(said) == 1
     assert said[0].startswith(f"waiting for {path}, which is locked: ")
-    assert "of 30 s; in use by " in said[0]
+    assert " of 30 s. It is in use by " in said[0]
 
 
 def test_1_when_not_ready_and_the_page_says_it_without_secrets(source: Path, tmp_path: Path) -> None:

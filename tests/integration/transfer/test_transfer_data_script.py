@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -25,6 +27,8 @@ ROWS = 600
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("source") / "app.sqlite"
     write_source(Order(path, ROWS), Ticker(sys.stderr, quiet=True))
+    with closing(sqlite3.connect(path)) as application:
+        application.execute("PRAGMA journal_mode = wal")
     return path
 
 
@@ -60,11 +64,13 @@ def test_loads_says_what_and_takes_back(source: Path, target: str, state: Path, 
     check = script("transfer_data.py", *common, "--engine", engine, "--check", expected=0)
     assert check.stdout == f"would load {ROWS} rows with {engine}\n"
     assert rows_in(target) == 0
+    assert list(source.parent.iterdir()) == [source]
 
     done = script("transfer_data.py", *common, "--engine", engine, expected=0)
     *lines, last = done.stdout.splitlines()
     assert last.startswith(f"loaded {ROWS} rows with {engine} ")
     assert sum(line.split()[0] == "users" for line in lines) == 1
+    assert list(source.parent.iterdir()) == [source]
     assert state.stat().st_mode & 0o777 == 0o700
     script("compare_databases.py", str(source), "--profile", "contralock", "--target", target, expected=0)
 

@@ -13,14 +13,24 @@ from .file_holders import describe_holders
 from .source_file import LOCK_WAIT_SECONDS, SIDE_FILES, open_source
 
 LOOK_SECONDS = 0.5
+_LOCKED = "SQLITE_BUSY"
 
 
 @contextmanager
 def reading_source(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Begin the block when the file can be read, and leave nothing beside it; see the two functions below."""
+    """Begin the block when the file can be read, and leave nothing beside it; see the two functions below.
+
+    Raises:
+        MigrationError: See ``wait_until_readable``; a lock that begins later ends the block with its holder named, too.
+    """
     with no_side_files_left(path):
         wait_until_readable(path, say)
-        yield
+        try:
+            yield
+        except MigrationError as error:
+            if _LOCKED in error.fact:
+                error.add_note(_in_use(path))
+            raise
 
 
 def wait_until_readable(path: Path, say: Callable[[str], None], wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
@@ -39,16 +49,20 @@ def wait_until_readable(path: Path, say: Callable[[str], None], wait_seconds: fl
         try:
             open_source(path, LOOK_SECONDS).close()
         except MigrationError as error:
-            if "SQLITE_BUSY" not in error.fact:
+            if _LOCKED not in error.fact:
                 raise
             waited = time.monotonic() - begun
-            holders = describe_holders(path)
+            in_use = _in_use(path)
             if waited >= wait_seconds:
-                fact = f"{error.fact}; it is in use by {holders}"
-                raise MigrationError(fact, error.mend, error.details) from error
-            say(f"waiting for {path}, which is locked: {waited:.0f} of {wait_seconds:.0f} s; in use by {holders}")
+                error.add_note(in_use)
+                raise
+            say(f"waiting for {path}, which is locked: {waited:.0f} of {wait_seconds:.0f} s. {in_use}")
         else:
             return
+
+
+def _in_use(path: Path) -> str:
+    return f"It is in use by {describe_holders(path)}"
 
 
 @contextmanager
