@@ -122,7 +122,7 @@ def lines_of(report: TransferReport) -> Iterator[str]:
     for name, table in report.tables.items():
         yield f"{name:<{width}}  {counted(table.rows, 'row', width=11)}  {counted(table.bytes, 'byte', width=15)}"
     for each in report.rule_counts:
-        yield f"rule {each.rule} changed {each.count:,} values of {each.table}.{each.column}"
+        yield f"rule {each.rule} changed {counted(each.count, 'value')} of {each.table}.{each.column}"
     seconds = report.prepare_seconds + report.load_seconds + report.analyze_seconds
     by = f"{report.engine} {report.engine_version}"
     yield f"loaded {counted(report.rows, 'row')} with {by}, in {spoken_seconds(seconds)}"

@@ -164,7 +164,7 @@ def test_the_way_back_refuses_to_lose_rows_while_users_write(first, run_playbook
     assert f"PostgreSQL has {number} rows that differ" in run.message()
     for table, added in {**WRITTEN, "notifications": notifications}.items():
         assert f"{table}: {added} added, 0 changed, 0 removed" in run.message()
-    assert f"-e rollback_discard_rows={number}. Each of them stands in " in run.message()
+    assert f"-e rollback_discard_rows={number}. What would be lost stands in " in run.message()
     assert "stop it first (systemctl stop contralock.service), then the number stands still" in run.message()
     assert "Nothing was changed: the application runs on PostgreSQL as before. Next: " in run.message()
     assert {(row["table"], row["what"]) for row in rows_of(app1)} == {(table, "added") for table in WRITTEN}
@@ -280,7 +280,7 @@ def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(unproven, run
     for part in (
         "failed, and was not taken back. What happened: ",
         "is in use by process",
-        "Then, on the way back: PostgreSQL has 1 rows that differ from the backup",
+        "Then, on the way back: PostgreSQL has 1 row that differs from the backup",
         "The application runs on PostgreSQL",
         f"Users are kept out; what lets them in, on the application's host: {SAMPLE} open.",
         "playbooks/roll_back.yml to go back, or ansible-playbook -i ",

@@ -122,7 +122,7 @@ def test_data_loss_has_to_be_allowed(profile: str, database: Database) -> None:
         connection.execute("INSERT INTO users VALUES (1, 'client')")
     refused = run(*back)
     assert refused.returncode == 2
-    assert "table public.users (1 rows)" in refused.stderr
+    assert "table public.users (1 row)" in refused.stderr
     assert run(*back, "--allow-data-loss").returncode == 0
 
 

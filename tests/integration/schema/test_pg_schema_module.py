@@ -125,7 +125,7 @@ def test_a_failure_says_why_and_leaves_nothing(project: Project, database: Datab
 
 #: What is asked of a schema in place with a row in it -> what is said.
 REFUSED = [
-    ({"state": "reverted"}, "table public.users (1 rows)"),
+    ({"state": "reverted"}, "table public.users (1 row)"),
     ({"to": "1"}, "says how far to go back, and nothing is to go back"),
     ({"schema": "nowhere"}, "there is no schema 'nowhere'"),
     ({"changes": [{"name": "x", "up": "x", "down": "x"}]}, "'x' is no name of a schema change"),

@@ -265,7 +265,7 @@ def plant_rows(connection: Connection) -> None:
     [
         ("1", "table public.users (2 rows)"),
         (None, "table public.users (2 rows)"),
-        ("2", "column public.users.bio (1 values)"),
+        ("2", "column public.users.bio (1 value)"),
     ],
 )
 def test_values_are_not_dropped_without_leave(
@@ -320,7 +320,7 @@ def test_a_table_that_is_dropped_and_made_again_is_seen(connection: Connection, 
     perform(connection, Request(changes))
     connection.execute("INSERT INTO users VALUES (1, 'client')")
     assert ask(connection, Request(changes, "reverted", to="2")).pending == ["0003_bio"]
-    refused(connection, Request(changes, "reverted", to="2"), "table public.users (1 rows)")
+    refused(connection, Request(changes, "reverted", to="2"), "table public.users (1 row)")
     assert connection.execute("SELECT count(*) FROM users").fetchone() == (1,)
     assert recorded(database.conninfo) == NAMES
 
@@ -331,7 +331,7 @@ def test_a_column_that_is_dropped_and_made_again_is_seen(connection: Connection)
     changes = changes_of(TYPES, USERS, ("COMMENT ON TABLE users IS 'x';", down))
     perform(connection, Request(changes))
     connection.execute("INSERT INTO users VALUES (1, 'freelancer')")
-    refused(connection, Request(changes, "reverted", to="2"), "column public.users.role (1 values)")
+    refused(connection, Request(changes, "reverted", to="2"), "column public.users.role (1 value)")
 
 
 def test_rows_of_partitions_are_counted_once(connection: Connection) -> None:

@@ -325,7 +325,7 @@ def test_what_is_excluded_exists_and_has_no_heading(excluded):
         ("... is still in use by ...", "file_holders.py"),
         ("The target lacks ...", "cutover/preflight_target.yml"),
         ("pgloader failed with exit code ...", "pgloader.py"),
-        ("PostgreSQL has ... rows that differ from the backup of the cut-over", "rollback/count.yml"),
+        ("PostgreSQL has ... from the backup of the cut-over", "rollback/count.yml"),
         ("has a hot rollback journal", "source_file.py"),
         ("refers to no row of ...", "finding_rows.py"),
     ],

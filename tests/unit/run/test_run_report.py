@@ -235,12 +235,13 @@ def test_every_standing_of_every_verb_can_be_shown(written, verb):
 
 def test_tables_in_a_list_count_as_well(written):
     facts = {
-        "transfer": {"tables": [{"table": "users", "rows": 3}]},
-        "compare": {"tables": [{"table": "users", "cells": 9}]},
+        "transfer": {"tables": [{"table": "users", "rows": 1}]},
+        "compare": {"tables": [{"table": "users", "cells": 1}]},
     }
     report = make_report(written(steps_up_to("cut_over", "compare", facts)))
-    assert report["tables"] == {"users": {"rows": 3, "cells": 9}}
-    assert report["totals"] == {"tables": 1, "rows": 3, "cells": 9, "differences": None}
+    assert report["tables"] == {"users": {"rows": 1, "cells": 1}}
+    assert report["totals"] == {"tables": 1, "rows": 1, "cells": 1, "differences": None}
+    assert "1 table, 1 row, 1 cell compared\n" in render_terminal(report)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,9 @@ from .draft_profile_types import Facts, candidates_of
 from .errors import MigrationError
 from .naming import NamingRule
 from .pgloader import unspeakable
+from .run_step import counted
 from .source_file import Progress, open_source, quote_identifier
-from .source_schema import SourceSchema, ask_schema, read_schema
+from .source_schema import SourceSchema, read_schema
 
 #: MaxHeapAttributeNumber in PostgreSQL's src/include/access/htup_details.h.
 _MOST_COLUMNS = 1600
@@ -148,8 +149,9 @@ class _Drafter:
         one, other = quote_identifier(copy), quote_identifier(original)
         same = " AND ".join(f"o.{quote_identifier(name)} IS c.{quote_identifier(name)}" for name in key)
         query = f"SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM {other} o WHERE {same}))"
-        ((rows, lost),) = ask_schema(self._connection, f"{query} FROM {one} c")
-        found = f"a copy of {original} that Sequelize left, with {rows} rows, {lost} of them not in {original}"
+        rows, lost = self._connection.execute(f"{query} FROM {one} c").fetchone()
+        held = counted(rows, "row")
+        found = f"a copy of {original} that Sequelize left, with {held}, {lost} of them not in {original}"
         return f"{found}: is it of no use any more?"
 
     def _study(self, name: str) -> Iterator[tuple[Place, Study]]:

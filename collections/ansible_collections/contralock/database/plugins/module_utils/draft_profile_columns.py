@@ -14,6 +14,7 @@ from .draft_profile_model import Draft, DraftColumn, DraftEnum
 from .draft_profile_names import SYSTEM_COLUMNS, FreeNames, natural_name, place_names
 from .draft_profile_source import TableDetail
 from .draft_profile_study import Choice, Study
+from .run_step import counted
 from .source_schema import SourceColumn
 
 #: What a secret is called, as words of a name; a draft marks rather one too many.
@@ -99,7 +100,7 @@ class ColumnMaker:
         for question in choice.questions:
             self._draft.ask(_place(*place), question)
         if study.nulls and study.column.key_position:
-            rows = "1 row has" if study.nulls == 1 else f"{study.nulls:,} rows have"
+            rows = counted(study.nulls, "row has", "rows have")
             question = f"{rows} NULL in the primary key, which PostgreSQL does not take: mend or delete them"
             self._draft.ask(_place(*place), question)
 

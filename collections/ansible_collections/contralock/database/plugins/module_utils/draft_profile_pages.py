@@ -16,6 +16,7 @@ from .draft_profile_sql import changes_of, one_line
 from .draft_profile_trial import Proof
 from .errors import MigrationError
 from .profile import MAPPING_FILE, SCHEMA_FILE
+from .run_step import counted
 from .schema_files import Change
 
 README = "README.md"
@@ -224,8 +225,8 @@ def _comment(text: str) -> list[str]:
 
 
 def _about(draft: Draft) -> str:
-    moved = f"{len(draft.tables)} {'table moves' if len(draft.tables) == 1 else 'tables move'}"
-    stays = f", {len(draft.left_behind)} stay behind" if draft.left_behind else ""
+    moved = f"{counted(len(draft.tables), 'table moves', 'tables move')}"
+    stays = f", {counted(len(draft.left_behind), 'stays', 'stay')} behind" if draft.left_behind else ""
     return (
         f"It was made from the file's schema and from every value in it. {moved}{stays}. Made by: "
         f"{draft.maker.name} ({draft.maker.why}); another maker is named with `--written-by`.\n"
@@ -235,14 +236,15 @@ def _about(draft: Draft) -> str:
 def _proof_lines(proof: Proof) -> Sequence[str]:
     if proof.problem:
         return [f"No plan can be made yet: {_cell(proof.problem)}"]
-    lines = [f"The draft was applied to a server and taken back, and {proof.rows:,} rows held against it."]
+    lines = [f"The draft was applied to a server and taken back, and {counted(proof.rows, 'row')} held against it."]
     if not proof.findings:
         lines.append("Everything fits.")
     lines += [f"- {_cell(str(finding))}. {_cell(finding.mend)}." for finding in proof.findings[:SHOWN_FINDINGS]]
     if len(proof.findings) > SHOWN_FINDINGS:
-        lines.append(f"- and {len(proof.findings) - SHOWN_FINDINGS} kinds more.")
+        lines.append(f"- and {counted(len(proof.findings) - SHOWN_FINDINGS, 'kind')} more.")
     lines += [
-        f"- Rule {each.rule} changes {each.count:,} values of {each.table}.{each.column}." for each in proof.rule_counts
+        f"- Rule {each.rule} changes {counted(each.count, 'value')} of {each.table}.{each.column}."
+        for each in proof.rule_counts
     ]
     return [*lines, *(f"- {_cell(note)}." for note in proof.notes)]
 

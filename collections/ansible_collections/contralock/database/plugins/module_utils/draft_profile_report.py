@@ -33,8 +33,8 @@ def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
     """Yield the report for a person."""
     yield f"drafted {folder}"
     yield f"made by {draft.maker.name}: {draft.maker.why}"
-    left = f", {len(draft.left_behind)} stay behind" if draft.left_behind else ""
-    yield f"{len(draft.tables)} tables{left}, {proof.rows:,} rows held against it"
+    left = f", {counted(len(draft.left_behind), 'stays', 'stay')} behind" if draft.left_behind else ""
+    yield f"{counted(len(draft.tables), 'table')}{left}, {counted(proof.rows, 'row')} held against it"
     kinds = len(proof.findings)
     faults = [f"{counted(kinds, 'kind')} of values that {'does' if kinds == 1 else 'do'} not fit"] if kinds else []
     faults += ["no plan"] if proof.problem else []
@@ -46,4 +46,4 @@ def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
         yield f"no plan can be made yet: {proof.problem}"
     yield from (f"does not fit: {finding}" for finding in proof.findings[:_SHOWN_FINDINGS])
     if len(proof.findings) > _SHOWN_FINDINGS:
-        yield f"and {len(proof.findings) - _SHOWN_FINDINGS} kinds more"
+        yield f"and {counted(len(proof.findings) - _SHOWN_FINDINGS, 'kind')} more"

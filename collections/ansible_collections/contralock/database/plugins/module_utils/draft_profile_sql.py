@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from .draft_profile_defaults import literal
 from .draft_profile_model import Draft, DraftTable, Piece, PieceKind
+from .run_step import counted
 from .schema_files import Change
 
 _WIDTH = 118
@@ -64,8 +65,7 @@ def _tables(draft: Draft) -> _Statements:
 
 
 def _table(draft: Draft, table: DraftTable) -> str:
-    rows = "1 row" if table.rows == 1 else f"{table.rows:,} rows"
-    head = f"{table.source}: {rows} when it was drafted"
+    head = f"{table.source}: {counted(table.rows, 'row')} when it was drafted"
     lines = [*_comment(head), *(line for remark in table.remarks for line in _comment(remark))]
     lines += _asked(draft, table.source)
     lines.append(f"CREATE TABLE {draft.quote(table.target)} (")

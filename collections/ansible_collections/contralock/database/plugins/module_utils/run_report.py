@@ -289,10 +289,10 @@ def where_users_are(report: Mapping[str, Any]) -> Iterator[str]:
 def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     totals, window = report["totals"], report["window"]
     if totals["rows"] is not None:
-        cells = f", {totals['cells']:,} cells compared" if totals["cells"] is not None else ""
-        differing = f", {totals['differences']:,} differences" if totals["differences"] is not None else ""
+        cells = f", {counted(totals['cells'], 'cell')} compared" if totals["cells"] is not None else ""
+        differing = f", {counted(totals['differences'], 'difference')}" if totals["differences"] is not None else ""
         by = f", by {report['engine']}" if report["engine"] else ""
-        what = f"{totals['tables'] or 0:,} tables, {counted(totals['rows'], 'row')}{by}{cells}{differing}"
+        what = f"{counted(totals['tables'] or 0, 'table')}, {counted(totals['rows'], 'row')}{by}{cells}{differing}"
         yield "Moved" if report["outcome"] == "done" else "Loaded", what
     if report["rules"]:
         yield "Rules applied", _rules(report["rules"])

@@ -9,6 +9,7 @@ from psycopg import sql
 from .catalog import Catalog, Description
 from .connection import Connection
 from .errors import MigrationError
+from .run_step import counted
 
 #: A table, and a column of a table.
 TableName = str
@@ -68,15 +69,15 @@ def refuse(connection: Connection, schema: str, tables: Set[TableName], columns:
     Raises:
         MigrationError: Names each table with its rows and each column with its values, counted.
     """
-    counted = [
-        *((f"table {schema}.{table}", "rows", _count(connection, schema, table)) for table in sorted(tables)),
+    found = [
+        *((f"table {schema}.{table}", "row", _count(connection, schema, table)) for table in sorted(tables)),
         *(
-            (f"column {schema}.{table}.{column}", "values", _count(connection, schema, table, column))
+            (f"column {schema}.{table}.{column}", "value", _count(connection, schema, table, column))
             for table, column in sorted(columns)
         ),
     ]
-    if held := {name: (count, unit) for name, unit, count in counted if count}:
-        listed = ", ".join(f"{name} ({count} {unit})" for name, (count, unit) in held.items())
+    if held := {name: (count, unit) for name, unit, count in found if count}:
+        listed = ", ".join(f"{name} ({counted(count, unit)})" for name, (count, unit) in held.items())
         raise MigrationError(
             f"the way back would lose data: {listed}",
             "Save it first, then say that it may go with allow_data_loss",
@@ -86,7 +87,7 @@ def refuse(connection: Connection, schema: str, tables: Set[TableName], columns:
 
 def _count(connection: Connection, schema: str, table: str, column: str | None = None) -> int:
     """Count rows, or values that are not NULL; ONLY, because each partition is counted by itself."""
-    counted = sql.SQL("*") if column is None else sql.Identifier(column)
-    query = sql.SQL("SELECT count({}) FROM ONLY {}").format(counted, sql.Identifier(schema, table))
+    what = sql.SQL("*") if column is None else sql.Identifier(column)
+    query = sql.SQL("SELECT count({}) FROM ONLY {}").format(what, sql.Identifier(schema, table))
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
