@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.contralock.database.plugins.module_utils.assessment_report import (
     Assessment,
     Estimate,
+    LeftBehind,
 )
 from ansible_collections.contralock.database.plugins.module_utils.assessment_report import (
     as_document as assessment_document,
@@ -24,6 +25,7 @@ from ansible_collections.contralock.database.plugins.module_utils.comparison_rep
 from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
     as_document as comparison_document,
 )
+from ansible_collections.contralock.database.plugins.module_utils.constraint_judge import Unjudged
 from ansible_collections.contralock.database.plugins.module_utils.finding_cells import Finding, RuleCount
 from ansible_collections.contralock.database.plugins.module_utils.journal import Moment, Record, append_record
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory
@@ -123,7 +125,11 @@ def cut_over_that_was_not_ready(root: Path, finding: Finding) -> RunDirectory:
     """Write a run whose preflight found a value that does not fit."""
     rows = [*steps_up_to("cut_over", "open", facts_of()), (0, "preflight", "begun", {})]
     run = write_journal(root, [*rows, (3, "preflight", "failed", {"message": str(finding)}), *closed("failed")])
-    found = Assessment("app.sqlite", 17 * 2**20, {"users": 1000}, findings=(finding,))
+    behind = (LeftBehind("users_backup", None, 1, "A copy"), LeftBehind("users", "nickname", 2000, "Nobody reads it"))
+    unjudged = (Unjudged("trigger public.users.log", "it acts on each row"),)
+    found = Assessment(
+        "app.sqlite", 17 * 2**20, {"users": 1000}, findings=(finding,), unjudged=unjudged, left_behind=behind
+    )
     write_document(run, "assessment", assessment_document(found))
     return run
 

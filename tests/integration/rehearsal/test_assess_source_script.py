@@ -15,6 +15,7 @@ import jinja2
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.assessment_report import (
     Assessment,
+    LeftBehind,
     Obstacle,
     as_document,
 )
@@ -125,9 +126,13 @@ def page_of(assessment: Assessment) -> str:
     return environment.get_template("assessment.html.j2").render(assessment=as_document(assessment))
 
 
-def test_what_was_not_judged_is_on_the_page_beside_the_verdict() -> None:
+def test_what_was_not_judged_and_what_stays_behind_is_on_the_page_beside_the_verdict() -> None:
     unjudged = (Unjudged("trigger public.t.<b>", "it acts on each row"),)
-    ready = page_of(Assessment("app.sqlite", 1, rows={"t": 1}, unjudged=unjudged))
+    behind = (LeftBehind("u", None, 1, "A <b>copy</b>"), LeftBehind("t", "c", 1234, "Nobody reads it"))
+    ready = page_of(Assessment("app.sqlite", 1, rows={"t": 1}, unjudged=unjudged, left_behind=behind))
+    assert "<code>u</code></strong>, 1 row: A &lt;b&gt;copy&lt;/b&gt;</div>" in ready
+    assert "<code>t.c</code></strong>, 1,234 values: Nobody reads it</div>" in ready
+    assert "1 row in 1 table," in ready
     assert ">Ready, but for what only the load will tell</p>" in ready
     assert "<code>trigger public.t.&lt;b&gt;</code></strong>: it acts on each row." in ready
     obstacle = Obstacle("the file is damaged", "Restore it")
@@ -135,7 +140,9 @@ def test_what_was_not_judged_is_on_the_page_beside_the_verdict() -> None:
     assert ">Not ready</p>" in refused
     assert "Its rows were not read" in refused
     assert "0 rows" not in refused
-    assert "What was not judged" not in page_of(Assessment("app.sqlite", 1, rows={"t": 1}))
+    bare = page_of(Assessment("app.sqlite", 1, rows={"t": 1}))
+    assert "What was not judged" not in bare
+    assert "What stays behind" not in bare
 
 
 class Elements(HTMLParser):

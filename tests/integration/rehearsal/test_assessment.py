@@ -6,6 +6,7 @@ import fcntl
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -64,17 +65,39 @@ def assess(source, target, tmp_path, mapping=MAPPING):
     assert running.verdict is resting.verdict
     assert (running.findings, running.obstacles) == (resting.findings, resting.obstacles)
     assert (running.columns, running.rules) == (resting.columns, resting.rules)
+    assert running.left_behind == resting.left_behind
     return running
 
 
 def test_a_source_that_fits_is_ready_with_rules_while_it_is_open(source, target, tmp_path):
+    change(
+        source,
+        "CREATE TABLE users_backup (_id TEXT)",
+        "INSERT INTO users_backup VALUES ('a'), (NULL)",
+        "ALTER TABLE users ADD COLUMN nickname TEXT",
+        "ALTER TABLE users ADD COLUMN oldScore INTEGER",
+        "UPDATE users SET nickname = 'x' WHERE rowid = 1",
+    )
+    columns = {"users": {"nickname": "Nobody reads it", "oldScore": "Computed anew"}, "wallets": {"gone": "Not there"}}
+    mapping = replace(MAPPING, columns_left_behind=columns)
     before = source.read_bytes()
     with closing(sqlite3.connect(source)) as application:
         wanted = dict(application.execute("SELECT 'users', count(*) FROM users").fetchall())
         empty = application.execute("SELECT count(*) FROM disputes WHERE appeal = ''").fetchone()[0]
         nulls = application.execute("SELECT count(*) FROM disputes WHERE appeal IS NULL").fetchone()[0]
-        found = assess(source, target, tmp_path)
+        found = assess(source, target, tmp_path, mapping)
     assert found.verdict is Verdict.READY_WITH_RULES
+    copy = MAPPING.tables_left_behind["users_backup"]
+    assert as_document(found)["left_behind"] == [
+        {"table": "users_backup", "column": None, "count": 2, "reason": copy},
+        {"table": "users", "column": "nickname", "count": 1, "reason": "Nobody reads it"},
+        {"table": "users", "column": "oldScore", "count": 0, "reason": "Computed anew"},
+    ]
+    assert [line for line in as_lines(found) if line.startswith("left behind: ")] == [
+        f"left behind: table users_backup, 2 rows: {copy}",
+        "left behind: column users.nickname, 1 value: Nobody reads it",
+        "left behind: column users.oldScore, 0 values: Computed anew",
+    ]
     assert sum(found.rows.values()) == 600
     assert found.rows["users"] == wanted["users"]
     counts = {(each.table, each.column): each.count for each in found.rules if each.rule == "empty_text_as_null"}

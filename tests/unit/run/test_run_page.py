@@ -125,6 +125,8 @@ def test_what_does_not_fit_is_named_with_its_mend(root):
     assert "not ready, 12 values or rows do not fit" in said
     assert "projects.budget to projects.budget: is no number, 12 times. First value: 'a lot'" in said
     assert "At id=1, id=2, ... Mend: Add a rule." in said
+    assert "Not judged: trigger public.users.log: it acts on each row." in said
+    assert "Left behind: users_backup, 1 row: A copy Left behind: users.nickname, 2,000 values: Nobody reads it" in said
 
 
 @pytest.mark.parametrize(("name", "shown"), HOSTILE.items(), ids=range(len(HOSTILE)))

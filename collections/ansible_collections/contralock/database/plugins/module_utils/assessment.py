@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .assessment_report import Assessment, Estimate, Obstacle, unmatched_rules
+from .assessment_report import Assessment, Estimate, LeftBehind, Obstacle, unmatched_rules
 from .catalog import Catalog, snapshot
 from .connection import Connection, connect
 from .constraint_judge import Unjudged, judge_constraints
@@ -27,7 +28,7 @@ from .recorded_schema import drift_of
 from .row_bytes import too_large_rows
 from .run_step import counted
 from .sequence_values import exhausted_sequences
-from .source_file import Progress, UnsoundError, assert_sound, open_source
+from .source_file import Progress, UnsoundError, assert_sound, explained, open_source, quote_identifier
 from .source_schema import SourceSchema, read_schema
 from .transfer_step import settled_catalog
 from .worker_threads import WORKERS
@@ -155,6 +156,7 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
         judged = judge_constraints(connection, path, plan, found.waiting, progress)
         with closing(open_source(path)) as reading:
             used_up = exhausted_sequences(connection, plan, reading)
+            left_behind = tuple(_left_behind(plan, source, reading))
     of_pgloader = [unspeakable_names(plan), too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")]
     refusals = [refusal, *(of_pgloader if options.engine == "pgloader" else [])]
     return Assessment(
@@ -167,6 +169,7 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
         rules=tuple(each for each in found.rule_counts if each.count),
         unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
         unjudged=(*_left_out(plan, source), *judged.unjudged),
+        left_behind=left_behind,
         notes=(*found.notes, *(str(each) for each in of_pgloader if each and not options.engine)),
         estimate=None if refusal else _estimate(found, size),
     )
@@ -185,6 +188,20 @@ def _left_out(plan: Plan, source: SourceSchema) -> Iterator[Unjudged]:
         for column in table.columns:
             if column.name not in own.source_columns and column.name not in own.left_behind:
                 yield Unjudged(f"column {table.name}.{column.name} of the source", "it has no place in the plan")
+
+
+def _left_behind(plan: Plan, source: SourceSchema, reading: sqlite3.Connection) -> Iterator[LeftBehind]:
+    """Yield what the profile leaves behind; of a column its values are counted."""
+    for name, reason in plan.tables_left_behind.items():
+        yield LeftBehind(name, None, source.table(name).rows or 0, reason)
+    for table in plan.tables:
+        if table.left_behind:
+            named = quote_identifier(table.source.name)
+            values = ", ".join(f"count({named}.{quote_identifier(column)})" for column in table.left_behind)
+            with explained(f"table {table.source.name!r}"):
+                counts = reading.execute(f"SELECT {values} FROM {named}").fetchone()
+            for (column, reason), count in zip(table.left_behind.items(), counts, strict=True):
+                yield LeftBehind(table.source.name, column, count, reason)
 
 
 def _estimate(found: Examination, size: int) -> Estimate:

@@ -35,6 +35,28 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class LeftBehind:
+    """What of the source stays behind because the profile says so.
+
+    Attributes:
+        table: The source's table.
+        column: Its column; None where the whole table stays behind.
+        count: The rows of the table, or the values of the column that are not NULL.
+        reason: The profile's.
+    """
+
+    table: str
+    column: str | None
+    count: int
+    reason: str
+
+    def __str__(self) -> str:
+        if self.column is None:
+            return f"table {self.table}, {counted(self.count, 'row')}: {self.reason}"
+        return f"column {self.table}.{self.column}, {counted(self.count, 'value')}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a window will take.
 
@@ -64,6 +86,7 @@ class Assessment:
         unmatched: Rules that would change nothing, as ``table.column: rule``.
         unjudged: What was not judged: of the target, what only the load itself will tell (ready means all but that); of
             the source, what has no place in a plan or cannot be read (it is not ready then).
+        left_behind: What the profile leaves behind of that which the source has.
         notes: What else the operator should know.
         estimate: What a window will take; None when not everything has a place in the plan.
         longest_pause_ms: The longest time for which the application's writers could be held up; 0 for a file at rest.
@@ -79,6 +102,7 @@ class Assessment:
     rules: tuple[RuleCount, ...] = ()
     unmatched: tuple[str, ...] = ()
     unjudged: tuple[Unjudged, ...] = ()
+    left_behind: tuple[LeftBehind, ...] = ()
     notes: tuple[str, ...] = ()
     estimate: Estimate | None = None
     longest_pause_ms: float = 0.0
@@ -139,6 +163,7 @@ def as_document(assessment: Assessment) -> dict[str, Any]:
         "rules": [asdict(each) for each in assessment.rules],
         "unmatched_rules": list(assessment.unmatched),
         "unjudged": [asdict(each) for each in assessment.unjudged],
+        "left_behind": [asdict(each) for each in assessment.left_behind],
         "mends": mends_of(assessment),
         "notes": list(assessment.notes),
         "estimate": asdict(assessment.estimate) if assessment.estimate else None,
@@ -156,6 +181,7 @@ def as_lines(assessment: Assessment) -> Iterator[str]:
         yield f"  {table:<{width}}  {counted(rows, 'row', width=11)}  {_of_table(assessment, table)}"
     for each in assessment.rules:
         yield f"rule: {each.table}.{each.column}: {each.rule} changes {each.count:,} {_values(each.count)}"
+    yield from (f"left behind: {each}" for each in assessment.left_behind)
     yield from (f"note: {note}" for note in assessment.notes)
     for obstacle in assessment.obstacles:
         yield f"obstacle: {obstacle.fact}"

@@ -18,6 +18,8 @@ DOCUMENTS: Mapping[str, tuple[str, ...] | None] = {
         "findings",
         "rules",
         "unmatched_rules",
+        "unjudged",
+        "left_behind",
         "mends",
         "notes",
         "estimate",

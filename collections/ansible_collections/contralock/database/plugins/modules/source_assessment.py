@@ -99,6 +99,13 @@ unjudged:
   returned: success
   type: list
   elements: dict
+left_behind:
+  description:
+    - What the profile leaves behind of that which the source has, each with C(table), C(column) (null for a whole
+      table), C(count) (its rows, or its values that are not NULL) and C(reason).
+  returned: success
+  type: list
+  elements: dict
 notes:
   description: What else the report should say.
   returned: success
@@ -165,7 +172,19 @@ ARGUMENTS: Mapping[str, Any] = {
 }
 
 #: What the journal of a run keeps; the rest is in the run's directory.
-KEPT = ("verdict", "rows", "tables", "bytes", "longest_pause_ms", "rules", "unjudged", "notes", "estimate", "seconds")
+KEPT = (
+    "verdict",
+    "rows",
+    "tables",
+    "bytes",
+    "longest_pause_ms",
+    "rules",
+    "unjudged",
+    "left_behind",
+    "notes",
+    "estimate",
+    "seconds",
+)
 
 
 def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
