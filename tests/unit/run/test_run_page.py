@@ -19,7 +19,6 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import money_told
 from ansible_collections.contralock.database.plugins.module_utils.finding_cells import Finding
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory
-from ansible_collections.contralock.database.plugins.module_utils.run_page import render_page
 from ansible_collections.contralock.database.plugins.module_utils.run_report import make_report
 from ansible_collections.contralock.database.plugins.module_utils.run_timeline import timeline
 from ansible_collections.contralock.database.plugins.module_utils.steps import VERBS, steps_of
@@ -36,47 +35,12 @@ from tests.example_runs import (
     write_document,
     write_journal,
 )
+from tests.unit.run.pages import elements, page_of, parsed, row_of, text_of
 
 SCRIPT = Path(__file__).parents[3] / "scripts/show_run.py"
 FINDING = Finding(
     "projects", "budget", "projects.budget", "is no number", "Add a rule", 12, ("id=1", "id=2"), "'a lot'"
 )
-#: Names that a database may have, and what a page shows of them.
-HOSTILE = {
-    "<script>alert(1)</script>": "<script>alert(1)</script>",
-    "\"onload='x'&amp;": "\"onload='x'&amp;",
-    "{{ 7 * 7 }}{% raw %}": "{{ 7 * 7 }}{% raw %}",
-    "$a$": "$a$",
-    "\u202eright to left \u05e9\u05dc\u05d5\u05dd": "\u202eright to left \u05e9\u05dc\u05d5\u05dd",
-    "bell\x07 nul\0 \x9f": "bell[U+0007] nul[U+0000] [U+009F]",
-    "long" * 500: "long" * 500,
-    "\U0001f9fe 表": "\U0001f9fe 表",
-}
-
-
-def page_of(run: RunDirectory) -> str:
-    return render_page(make_report(run))
-
-
-def parsed(page: str) -> Element:
-    """Parse as strictly as HTML itself has it."""
-    tree: Element = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
-    return tree
-
-
-def text_of(element: Element) -> str:
-    return " ".join("".join(element.itertext()).split())
-
-
-def elements(page: Element, name: str) -> list[Element]:
-    return [each for each in page.iter() if each.tag.rpartition("}")[2] == name]
-
-
-def row_of(page: Element, first: str) -> list[str]:
-    """The cells of the row that begins with these words."""
-    rows = [[text_of(cell) for cell in row] for row in elements(page, "tr")]
-    (found,) = [row for row in rows if row[0] == first]
-    return found
 
 
 def test_what_a_cut_over_did_is_all_there(root):
@@ -127,33 +91,6 @@ def test_what_does_not_fit_is_named_with_its_mend(root):
     assert "At id=1, id=2, ... Mend: Add a rule." in said
     assert "Not judged: trigger public.users.log: it acts on each row." in said
     assert "Left behind: users_backup, 1 row: A copy Left behind: users.nickname, 2,000 values: Nobody reads it" in said
-
-
-@pytest.mark.parametrize(("name", "shown"), HOSTILE.items(), ids=range(len(HOSTILE)))
-def test_names_are_names(root, name, shown):
-    run = cut_over_that_succeeded(root, (name,))
-    write_document(run, "benchmark", {"measurements": [{**benchmark()["measurements"][0], "workload": name}]})
-    page = parsed(page_of(run))
-    assert shown in {"".join(cell.itertext()) for cell in elements(page, "td")}
-    assert not [each for each in page.iter() if str(each.tag) in ("script", "raw")]
-    assert not [each for each in page.iter() for attribute in each.attrib if attribute.startswith("on")]
-
-
-def test_whatever_else_a_proof_says_is_shown(root):
-    facts = facts_of()
-    facts["prove"] |= {"canary": {"written": True, "token": "<b>1</b>"}, "schema_version": "0008"}
-    run = write_journal(root, [*steps_up_to("cut_over", "let_in", facts), *closed("done")])
-    said = [text_of(each) for each in elements(parsed(page_of(run)), "li")]
-    assert 'canary: {"token": "\\u003cb\\u003e1\\u003c/b\\u003e", "written": true}' in said
-    assert "schema version: 0008" in said
-
-
-def test_a_failure_in_the_words_of_an_attacker_stays_text(root):
-    words = "</div></main><script>alert(1)</script><!--"
-    differed = page_of(cut_over_that_differed(root, words))
-    page = parsed(differed)
-    assert f"{words} id=7: first_name" in text_of(page)
-    assert "<script" not in differed
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
