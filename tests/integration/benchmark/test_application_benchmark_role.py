@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import latest
 from ansible_collections.contralock.database.plugins.module_utils.run_opening import Request, open_run
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
 from ansible_collections.contralock.database.plugins.module_utils.scratch_database import create_scratch, scratch_exists
 
+from tests.example_runs import closed, facts_of, steps_up_to, write_journal
 from tests.playbooks import play, role
 from tests.throwaway_cluster import Database
 
@@ -37,6 +42,40 @@ def test_the_preflight_refuses_what_gives_no_measurement(tmp_path: Path) -> None
         "DB_TYPE in /srv/.env is postgresql, and there is no finished cut-over whose backup could be measured",
     ):
         assert words in said, said
+
+
+def test_after_a_cut_over_the_very_backup_of_it_is_measured(tmp_path: Path) -> None:
+    root, backup = tmp_path / "runs", tmp_path / "backup.sqlite"
+    root.mkdir(mode=0o700)
+    with closing(sqlite3.connect(tmp_path / "good.sqlite")) as application:
+        application.execute("CREATE TABLE users (id)")
+    # Somebody else's: it would be measured without a word.
+    with closing(sqlite3.connect(backup)) as other:
+        other.execute("CREATE TABLE other (id)")
+    good = (tmp_path / "good.sqlite").read_bytes()
+    facts = facts_of()
+    facts["back_up"] |= {"path": str(backup), "sha256": hashlib.sha256(good).hexdigest()}
+    write_journal(root, [*steps_up_to("cut_over", "let_in", facts), *closed("done")])
+    snapshot = "{{ migration_run_directory }}/source.sqlite"
+    tasks = [
+        role("application_benchmark", "preflight"),
+        role("migration_run", "open"),
+        role("application_benchmark", "backup") | {"ignore_errors": True},
+        {"ansible.builtin.copy": {"src": str(tmp_path / "good.sqlite"), "dest": str(backup)}},
+        # What a killed benchmark has left.
+        {"keep": {"content": "x", "dest": snapshot}},
+        role("application_benchmark", "backup"),
+    ]
+    given = {"migration_toolkit_run_directory": str(root), "migration_toolkit_target": ""}
+    moved = {"application_config_found": {"type": "postgresql"}, "application_config_path": "/srv/.env"}
+    done = play(tmp_path, tasks, **given, **moved, migration_run_verb="benchmark")
+    assert done.returncode == 0, done.stdout
+    run = latest(root, "benchmark")
+    assert run is not None
+    assert (run.path / "source.sqlite").read_bytes() == good == backup.read_bytes()
+    assert (run.path / "source.sqlite").stat().st_mode & 0o777 == 0o600
+    states = [each.state for each in run.records() if each.step == "snapshot"]
+    assert states == ["begun", "failed", "begun", "done"]
 
 
 def test_what_a_killed_benchmark_left_goes_at_the_end_of_a_cut_over(tmp_path: Path, database: Database) -> None:
