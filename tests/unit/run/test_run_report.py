@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils.journal import Moment, Record, append_record
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory
 from ansible_collections.contralock.database.plugins.module_utils.run_opening import close_run
+from ansible_collections.contralock.database.plugins.module_utils.run_page import render_page
 from ansible_collections.contralock.database.plugins.module_utils.run_report import (
     make_report,
     render_terminal,
@@ -242,6 +243,7 @@ def test_tables_in_a_list_count_as_well(written):
     assert report["tables"] == {"users": {"rows": 1, "cells": 1}}
     assert report["totals"] == {"tables": 1, "rows": 1, "cells": 1, "differences": None}
     assert "1 table, 1 row, 1 cell compared\n" in render_terminal(report)
+    assert "<p>1 row in 1 table.</p>" in render_page(report)
 
 
 @pytest.mark.parametrize(

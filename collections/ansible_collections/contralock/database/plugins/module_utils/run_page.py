@@ -15,7 +15,7 @@ import jinja2
 
 from .benchmark_report import faults_of, groups_of, money_told
 from .run_report import SIGNS, headline, when, where
-from .run_step import readable_bytes, spoken_seconds
+from .run_step import counted, readable_bytes, spoken_seconds
 
 TEMPLATES = Path(__file__).resolve().parents[6] / "files" / "reports"
 TEMPLATE, BENCHMARK_TEMPLATE, BENCHMARK_SCHEMA = "run.html.j2", "benchmark.html.j2", "benchmark.schema.json"
@@ -52,7 +52,7 @@ def _engine() -> jinja2.Environment:
     engine = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    engine.filters |= {"spoken": spoken_seconds, "size": readable_bytes, "number": "{:,}".format}
+    engine.filters |= {"spoken": spoken_seconds, "size": readable_bytes, "number": "{:,}".format, "counted": counted}
     return engine
 
 
