@@ -148,7 +148,7 @@ def test_a_verb_that_is_interrupted(here: Path, play: Callable[..., Said], monke
 
     monkeypatch.setattr(transfer_step, "load", interrupted)
     monkeypatch.setattr(command_line_of(monkeypatch), "assert_own_schema", lambda _: None)
-    given = ["here.sqlite", "--profile", "contralock", "--directory", str(here / "state"), "--json"]
+    given = [str(here / "source.sqlite"), "--profile", "contralock", "--directory", str(here / "state"), "--json"]
     said = play("transfer_data.py", *given)
     assert said.code == 130
     assert said.err == "interrupted: nothing was loaded. The target is empty and whole again\n"
@@ -163,7 +163,7 @@ def test_a_mend_names_the_option_as_it_is_typed(
 
     monkeypatch.setattr(transfer_step, "load", refused)
     monkeypatch.setattr(command_line_of(monkeypatch), "assert_own_schema", lambda _: None)
-    given = ["here.sqlite", "--profile", "contralock", "--directory", str(here / "state")]
+    given = [str(here / "source.sqlite"), "--profile", "contralock", "--directory", str(here / "state")]
     said = play("transfer_data.py", *given)
     assert said.err == "refused: rows have changed. When they may go, say so with --discard-rows.\n"
 
