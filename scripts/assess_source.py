@@ -15,6 +15,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import command_line
@@ -72,13 +73,15 @@ def target_of(given: argparse.Namespace) -> Iterator[str]:
 def assess(given: argparse.Namespace, screen: Screen) -> Answer:
     """Assess."""
     mapping = command_line.mapping_of(given.profile)
+    notes: list[str] = []
     with (
-        reading_source(given.source, screen),
+        reading_source(given.source, screen, notes.append),
         target_of(given) as target,
         tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
     ):
         options = Options(Path(folder), schema=given.schema, workers=given.workers)
         found = assess_file(given.source, target, mapping, options, screen.counted)
+    found = replace(found, notes=(*found.notes, *notes))
     document = as_document(found)
     if given.html:
         loader = jinja2.FileSystemLoader(TEMPLATES)
@@ -87,7 +90,7 @@ def assess(given: argparse.Namespace, screen: Screen) -> Answer:
     if given.quiet:
         # An exit code alone would hide it.
         for each in found.unjudged:
-            print(f"not judged: {each}", file=sys.stderr)
+            command_line.tell(f"not judged: {each}")
     return Answer(document, as_lines(found), found.verdict is not Verdict.NOT_READY)
 
 

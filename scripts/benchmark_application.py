@@ -67,8 +67,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--sessions", type=int, default=SESSIONS, metavar="N", help=f"that direct clients share (default: {SESSIONS})"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the measurements as JSON")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write them as a page with plots")
+    parser.add_argument("--output", type=command_line.new_file, metavar="FILE", help="write the measurements as JSON")
+    parser.add_argument("--html", type=command_line.new_file, metavar="FILE", help="write them as a page with plots")
     return parser.parse_args(arguments)
 
 

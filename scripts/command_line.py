@@ -3,6 +3,9 @@
 A script is a verb of the library for a shell. It exits with 0 (done, the same, ready), 1 (it differs, is not ready, is
 pending), 2 (it could not be told, nothing was done) or 130 (Ctrl-C, SIGTERM); whatever goes wrong is 2, as 1 is an
 answer. With --json there is one JSON object on standard output, whatever happens: the answer, or ``error``.
+
+No work is given up because its progress cannot be said. An answer that cannot be written is 2, and what was
+done is told on standard error.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,28 +25,45 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from ansible_collections.contralock.database.plugins.module_utils.profile import Mapping as ProfileMapping
-    from rich.progress import Progress, TaskID
+
+__all__ = ["Screen", "say", "tell"]
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILES = ROOT / "files" / "profiles"
 sys.path.insert(0, str(ROOT / "collections"))
 
 EXIT_YES, EXIT_NO, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
-#: Between two lines of a progress that is not on a terminal: at first, and at most; each time it is half as long again.
-SECONDS_BETWEEN_LINES = 2.0
-MOST_SECONDS_BETWEEN_LINES = 60.0
+#: How a file begins, and what it has among its first bytes, when it was written by this tool.
+OWN_MARKS = (
+    (b"<!DOCTYPE html>", b'<meta name="generator" content="contralock-migration">'),
+    (b"{", b'"measurements": ['),
+)
+MARKED_BYTES = 1 << 16
 
 
 def _end_at_once(_number: int, _frame: object) -> None:
     """End a script that is still importing: nothing is open, and a traceback of an import says nothing."""
-    os.write(2, b"interrupted: nothing was begun\n")
-    if "--json" in sys.argv[1:]:
-        os.write(1, b'{"error": "interrupted: nothing was begun"}\n')
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted: nothing was begun\n")
+    with contextlib.suppress(OSError):
+        if "--json" in sys.argv[1:]:
+            os.write(1, b'{"error": "interrupted: nothing was begun"}\n')
     os._exit(EXIT_INTERRUPTED)
 
 
 signal.signal(signal.SIGINT, _end_at_once)
 signal.signal(signal.SIGTERM, _end_at_once)
+
+# It needs nothing but Python itself, so that it can say what else is missing.
+from ansible_collections.contralock.database.plugins.module_utils.shell_streams import (  # noqa: E402 (signals first)
+    open_streams,
+    say,
+    settle,
+    take_fault,
+    tell,
+)
+
+open_streams()
 
 
 @contextlib.contextmanager
@@ -59,15 +79,19 @@ def library() -> Iterator[None]:
 
 def _refuse(how: str, why: str, *, as_json: bool, details: Mapping[str, object] | None = None) -> None:
     """Say why there is no answer: a line on standard error, and with --json an object on standard output."""
-    print(f"{how}: {why}", file=sys.stderr)
+    tell(f"{how}: {why}")
     if as_json:
-        say(json.dumps({"error": why, "details": details or {}}, indent=2, ensure_ascii=False, default=str))
+        _say_document({"error": why, "details": details or {}})
+
+
+def _say_document(document: Mapping[str, object]) -> None:
+    say(json.dumps(document, indent=2, ensure_ascii=False, default=str), whole=True)
 
 
 with library():
     from ansible_collections.contralock.database.plugins.module_utils.driver_errors import driver_errors_told
     from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
-    from ansible_collections.contralock.database.plugins.module_utils.run_step import progress_line, spoken_seconds
+    from ansible_collections.contralock.database.plugins.module_utils.shell_screen import Screen
 
 
 @dataclass(frozen=True)
@@ -86,6 +110,12 @@ class _Parser(argparse.ArgumentParser):
         why = f"{message} ({self.prog} --help lists the options)"
         _refuse("refused", why, as_json="--json" in sys.argv[1:])
         sys.exit(EXIT_UNKNOWN)
+
+    def print_help(self, file: object = None) -> None:  # noqa: ARG002 (argparse's signature; nobody gives one)
+        say(self.format_help(), end="")
+        if fault := take_fault():
+            tell(f"the help could not be written: {fault}")
+            sys.exit(EXIT_UNKNOWN)
 
 
 def parser_of(description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -129,9 +159,24 @@ def new_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"there is no folder {str(path.parent)!r}")
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder, and a file is meant")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not all(os.access(each, os.W_OK) for each in (path.parent, path) if each.exists()):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be written by this user")
+    if path.exists() and not _is_own(path):
+        why = "and holds what this tool has not written: remove it, or name another file"
+        raise argparse.ArgumentTypeError(f"{text!r} is there already, {why}")
     return path
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file may be replaced: it is empty, or a page or measurements that this tool has written."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        return False
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(MARKED_BYTES)
+    except OSError:
+        return False
+    return not beginning or any(mark in beginning for start, mark in OWN_MARKS if beginning.startswith(start))
 
 
 def folder(text: str) -> Path:
@@ -239,75 +284,6 @@ def assert_own_schema(given: argparse.Namespace) -> None:
                 )
 
 
-class Screen:
-    """Says on standard error how far a verb is: a bar on a terminal, elsewhere a line now and then."""
-
-    def __init__(self, verb: str, quiet: bool) -> None:
-        self._verb = verb
-        self._quiet = quiet
-        self._pause = SECONDS_BETWEEN_LINES
-        self._next = time.monotonic() + self._pause
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Screen:
-        """Begin; the bar appears with the first number."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, said: str | Mapping[str, Any]) -> None:
-        """Take what a verb of the library says of its progress: a line, or numbers (see ``run_step.Progress``)."""
-        if self._quiet:
-            return
-        if sys.stderr.isatty():
-            self._draw({"line": said} if isinstance(said, str) else said)
-        elif time.monotonic() >= self._next:
-            self._pause = min(self._pause * 1.5, MOST_SECONDS_BETWEEN_LINES)
-            self._next = time.monotonic() + self._pause
-            line = said if isinstance(said, str) else progress_line(said)
-            print(f"{self._verb}: {line.removeprefix(f'{self._verb}: ')}", file=sys.stderr, flush=True)
-
-    def counted(self, table: str, rows: int, of_rows: int) -> None:
-        """Take progress as three values (see ``source_file.Progress``)."""
-        self({"table": table, "rows": rows, "of_rows": of_rows or None})
-
-    def _draw(self, said: Mapping[str, Any]) -> None:
-        if self._bar is None:
-            self._bar = _new_bar()
-            self._task = self._bar.add_task(self._verb, total=None, left="")
-            self._bar.start()
-        assert self._task is not None  # noqa: S101 (it came with the bar)
-        where = said.get("table") or str(said.get("line", "")).partition(",")[0]
-        seconds = said.get("seconds_left")
-        self._bar.update(
-            self._task,
-            description=f"{self._verb} {where}".strip(),
-            completed=said.get("rows") or 0,
-            total=said.get("of_rows"),
-            left="" if seconds is None else f"{spoken_seconds(seconds)} left",
-        )
-
-
-def _new_bar() -> Progress:
-    from rich.console import Console  # noqa: PLC0415 (a script in a pipe need not load it)
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 (as above)
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-def say(line: str, end: str = "\n") -> None:
-    """Print at once; that nobody reads it any more (`| head`) stops nothing and changes no exit code."""
-    try:
-        print(line, end=end, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def run(
     verb: Callable[[argparse.Namespace, Screen], Answer],
     given: argparse.Namespace,
@@ -330,19 +306,18 @@ def run(
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    take_fault()
     try:
         with Screen(name, given.quiet) as screen, driver_errors_told(str(getattr(given, "source", "the file"))):
             answer = verb(given, screen)
-        if given.json:
-            say(json.dumps(answer.document, indent=2, ensure_ascii=False, default=str))
-        elif not given.quiet:
-            for line in answer.lines:
-                say(line)
+            _finish()
+        return _answered(answer, given, name, screen.notes)
     except MigrationError as error:
         error.speak(_options(given))
         _refuse(refused, str(error), as_json=given.json, details=error.details)
         return EXIT_UNKNOWN
     except KeyboardInterrupt as interruption:
+        _finish()
         _refuse("interrupted", ". ".join([interrupted, *notes_of(interruption)]), as_json=given.json)
         return EXIT_INTERRUPTED
     except OSError as error:
@@ -351,8 +326,32 @@ def run(
         return EXIT_UNKNOWN
     except Exception as error:
         # Python itself would exit with 1, which is an answer.
-        traceback.print_exc()
+        tell(traceback.format_exc().rstrip())
         _refuse(refused, f"an error of this program ({type(error).__name__}); please report it", as_json=given.json)
+        return EXIT_UNKNOWN
+    finally:
+        settle()
+
+
+def _finish() -> None:
+    """Let no signal turn work that is done into an interruption."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _answered(answer: Answer, given: argparse.Namespace, name: str, notes: list[str]) -> int:
+    """Say the answer and the notes beside it; return the exit code."""
+    last = ""
+    if given.json:
+        _say_document({**answer.document, **({"notes": [*answer.document.get("notes", ()), *notes]} if notes else {})})
+    elif not given.quiet:
+        for note in notes:
+            tell(f"note: {note}")
+        for last in answer.lines:
+            say(last)
+    if fault := take_fault():
+        ended = (last or list(answer.lines)[-1]).splitlines()[-1].strip()
+        tell(f"{name}: done, and the answer could not be written ({fault}). It ends with: {ended}")
         return EXIT_UNKNOWN
     return EXIT_YES if answer.yes else EXIT_NO
 

@@ -43,7 +43,7 @@ def compare(given: argparse.Namespace, screen: Screen) -> Answer:
     mapping = command_line.mapping_of(given.profile)
     command_line.assert_own_schema(given)
     options = Options(secrets.token_bytes(32), given.limit, given.schema, workers=given.workers)
-    with reading_source(given.source, screen):
+    with reading_source(given.source, screen, screen.notes.append):
         comparison = compare_file(given.source, given.target or "", mapping, options, screen)
     return Answer(as_document(comparison), as_lines(comparison), comparison.equal)
 

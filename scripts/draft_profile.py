@@ -111,7 +111,7 @@ def draft(given: argparse.Namespace, screen: Screen) -> Answer:
     folder = folder_of(given)
     assert_free(folder)
     with (
-        reading_source(given.source, screen),
+        reading_source(given.source, screen, screen.notes.append),
         trial_database(given.target) as conninfo,
         connect(conninfo, APPLICATION_NAME) as connection,
         tempfile.TemporaryDirectory() as scratch,

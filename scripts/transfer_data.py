@@ -92,13 +92,13 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
             restored = empty(request, check_only=given.check)
         return Answer({"changed": restored.changed, **asdict(restored)}, lines_of_restored(restored), yes=True)
     if given.check:
-        with reading_source(given.source, screen):
+        with reading_source(given.source, screen, screen.notes.append):
             found = check(request, given.source)
         lines = [f"would load {counted(found.rows, 'row')} with {given.engine}"]
         if found.earlier_rows:
             lines.append(f"would take out {counted(found.earlier_rows, 'row')} that the target holds first")
         return Answer(asdict(found), lines, yes=True)
-    with noted("What the target held is still there"), reading_source(given.source, screen):
+    with noted("What the target held is still there"), reading_source(given.source, screen, screen.notes.append):
         report = load(request, given.source, screen).report
     return Answer(asdict(report), lines_of(report), yes=True)
 

@@ -87,7 +87,7 @@ def test_what_a_locked_file_waits_for_is_told(tmp_path: Path) -> None:
         application.execute("ROLLBACK")
         with (
             pytest.raises(MigrationError, match=r"is locked by another process .* It is in use by "),
-            reading_source(path, said.append),
+            reading_source(path, said.append, said.append),
         ):
             application.execute("BEGIN EXCLUSIVE")
             open_source(path, wait_seconds=0.1)

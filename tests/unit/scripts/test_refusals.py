@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import runpy
-import signal
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import (
@@ -26,11 +21,20 @@ from ansible_collections.contralock.database.plugins.module_utils import (
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import create_run
 
-SCRIPTS = Path(__file__).parents[3] / "scripts"
-NAMES = sorted(path.name for path in SCRIPTS.glob("*.py") if path.name != "command_line.py")
+from tests.unit.scripts.conftest import NAMES, SCRIPTS, Said
+
 MOVE = ("{source}", "--profile", "contralock", "--target", "host=/nowhere")
 
-#: Script, its options, and what is said. {here} is a folder, {file} a file in it, {source} a SQLite file.
+#: Scripts, with what else they need, and the options that name a file to write.
+WRITERS = [
+    ("assess_source.py", MOVE, "--html"),
+    ("show_run.py", (), "--html"),
+    ("benchmark_application.py", ("--no-live-application",), "--html"),
+    ("benchmark_application.py", ("--no-live-application",), "--output"),
+]
+
+#: Script, its options, and what is said. {here} is a folder, {file} an empty file in it, {source} a SQLite file,
+#: {strange} a page that somebody else has written.
 CASES = [
     *((name, ("--no-such-option",), "--help lists the options") for name in NAMES),
     ("assess_source.py", (*MOVE, "--html", "{here}/none/page.html"), "--html: there is no folder"),
@@ -58,58 +62,20 @@ CASES = [
     ("generate_source.py", ("{here}/new.sqlite", "--rows", "-1"), "-1 rows cannot be written"),
     ("show_run.py", ("--root", "{here}/none"), "there is no run in {here}/none"),
     ("show_run.py", ("--html", "{here}/none/page.html"), "--html: there is no folder"),
+    *(
+        (name, (*given, option, file), f"{option}: '{file}' is there already, and holds what this tool has not written")
+        for name, given, option in WRITERS
+        for file in ("{source}", "{strange}", "/dev/full")
+    ),
 ]
-
-
-@dataclass(frozen=True)
-class Said:
-    code: object
-    out: str
-    err: str
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    (tmp_path / "file").touch()
-    with closing(sqlite3.connect(tmp_path / "source.sqlite")) as source:
-        source.execute("CREATE TABLE t (a)")
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """A script takes signals for itself, as it is a process of its own elsewhere."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def play(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
-    """Runs a script in this process, which has imported most of what it needs."""
-
-    def played(name: str, *arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        monkeypatch.syspath_prepend(str(SCRIPTS))
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(SCRIPTS / name), run_name="__main__")
-        return Said(end.value.code, *capsys.readouterr())
-
-    return played
-
-
-def command_line_of(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """What the scripts share; a test without a server lets it ask none."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return importlib.import_module("command_line")
 
 
 @pytest.mark.parametrize(("name", "arguments", "words"), CASES)
 def test_a_bad_call_is_refused_in_a_line(
     here: Path, play: Callable[..., Said], name: str, arguments: tuple[str, ...], words: str
 ) -> None:
-    places = {"here": here, "file": here / "file", "source": here / "source.sqlite"}
+    places = {"here": here, "file": here / "file", "source": here / "source.sqlite", "strange": here / "index.html"}
+    (here / "index.html").write_text("<!DOCTYPE html>\n<title>Mine</title>")
     given = [each.format(**places) for each in arguments]
     said = play(name, *given)
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1), said
@@ -140,6 +106,7 @@ def test_a_script_that_is_interrupted_while_it_imports(tmp_path: Path, name: str
     assert json.loads(done.stdout) == {"error": "interrupted: nothing was begun"}
 
 
+@pytest.mark.usefixtures("command_line")
 def test_a_verb_that_is_interrupted(here: Path, play: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         interruption = KeyboardInterrupt()
@@ -147,7 +114,6 @@ def test_a_verb_that_is_interrupted(here: Path, play: Callable[..., Said], monke
         raise interruption
 
     monkeypatch.setattr(transfer_step, "load", interrupted)
-    monkeypatch.setattr(command_line_of(monkeypatch), "assert_own_schema", lambda _: None)
     given = [str(here / "source.sqlite"), "--profile", "contralock", "--directory", str(here / "state"), "--json"]
     said = play("transfer_data.py", *given)
     assert said.code == 130
@@ -155,6 +121,7 @@ def test_a_verb_that_is_interrupted(here: Path, play: Callable[..., Said], monke
     assert json.loads(said.out)["error"] in said.err
 
 
+@pytest.mark.usefixtures("command_line")
 def test_a_mend_names_the_option_as_it_is_typed(
     here: Path, play: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +129,6 @@ def test_a_mend_names_the_option_as_it_is_typed(
         raise MigrationError("rows have changed", "When they may go, say so with discard_rows")
 
     monkeypatch.setattr(transfer_step, "load", refused)
-    monkeypatch.setattr(command_line_of(monkeypatch), "assert_own_schema", lambda _: None)
     given = [str(here / "source.sqlite"), "--profile", "contralock", "--directory", str(here / "state")]
     said = play("transfer_data.py", *given)
     assert said.err == "refused: rows have changed. When they may go, say so with --discard-rows.\n"

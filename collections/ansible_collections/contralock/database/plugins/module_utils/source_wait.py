@@ -14,17 +14,27 @@ from .source_file import LOCK_WAIT_SECONDS, SIDE_FILES, open_source
 
 LOOK_SECONDS = 0.5
 _LOCKED = "SQLITE_BUSY"
+#: https://www.sqlite.org/fileformat2.html#file_format_version_numbers: the two bytes that say WAL mode.
+_MODE, _WAL_MODE = slice(18, 20), b"\x02\x02"
 
 
 @contextmanager
-def reading_source(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Begin the block when the file can be read, and leave nothing beside it; see the two functions below.
+def reading_source(path: Path, say: Callable[[str], None], note: Callable[[str], None]) -> Iterator[None]:
+    """Begin the block when the file can be read, and leave nothing beside it; see the functions below.
+
+    Args:
+        path: The SQLite file, which this process has not opened yet.
+        say: Told what is waited for.
+        note: Told what may be missing, once the block has begun.
 
     Raises:
         MigrationError: See ``wait_until_readable``; a lock that begins later ends the block with its holder named, too.
     """
+    lacking = lacks_log(path)
     with no_side_files_left(path):
         wait_until_readable(path, say)
+        if lacking:
+            note(lacking)
         try:
             yield
         except MigrationError as error:
@@ -59,6 +69,29 @@ def wait_until_readable(path: Path, say: Callable[[str], None], wait_seconds: fl
             say(f"waiting for {path}, which is locked: {waited:.0f} of {wait_seconds:.0f} s. {in_use}")
         else:
             return
+
+
+def lacks_log(path: Path) -> str:
+    """Return a sentence when a file in WAL mode has no -wal beside it; empty otherwise, or when that cannot be told.
+
+    Whoever closes it last takes the -wal away, so it may well be whole. It looks at the file without SQLite, which
+    would end all locks that this process has on it.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        return ""
+    try:
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            header = file.read(_MODE.stop)
+    except OSError:
+        return ""
+    if header[_MODE] != _WAL_MODE:
+        return ""
+    return (
+        f"{path} is in WAL mode and has no -wal beside it: if it was copied while the application ran, its latest rows "
+        "are missing. Copy it with sqlite3 APP.sqlite '.backup COPY.sqlite', or with its -wal"
+    )
 
 
 def _in_use(path: Path) -> str:

@@ -38,7 +38,7 @@ class Ticker:
         try:
             self._stream.write(f"\r\x1b[K{line}" + ("\n" if ends else "") if self._terminal else f"{line}\n")
             self._stream.flush()
-        except BrokenPipeError:  # nobody reads it any more (`| head`), and the file is wanted all the same
+        except OSError:  # nobody reads it any more (`| head`), or its disk is full: the file is wanted all the same
             self._quiet = True
 
 
