@@ -20,14 +20,13 @@ from ansible_collections.contralock.database.plugins.module_utils.deferred_objec
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
-    database_oid,
     restore_target,
 )
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
 from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import ROWS, Target
+from tests.integration.transfer.transfer_server import ROWS, Target, begun
 
 SPLIT = "ansible_collections.contralock.database.plugins.module_utils.arrow_engine.split_rows"
 
@@ -160,7 +159,7 @@ def test_every_kind_of_index_stands_as_before(order: Transfer, owner: Connection
 
 def test_what_is_half_put_back_is_taken_back(order: Transfer, owner: Connection) -> None:
     """Killed between a key's index and the key, and between a foreign key and its proof."""
-    record = order.record_of(database_oid(owner))
+    record = begun(order, owner)
     deferred = find_deferred(owner, order.plan.catalog, order.tables)
     assert len(deferred.keys) >= len(order.tables)
     assert len(deferred.indexes) > len(deferred.keys)

@@ -14,7 +14,7 @@ from ansible_collections.contralock.database.plugins.module_utils.connection imp
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, create_run
-from ansible_collections.contralock.database.plugins.module_utils.target_restore import database_oid, record_file
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import record_file
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer
 from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
@@ -27,7 +27,7 @@ from ansible_collections.contralock.database.plugins.module_utils.transfer_step 
 )
 
 from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import ROWS, SECRET, both_engines, fake_pgloader
+from tests.integration.transfer.transfer_server import ROWS, SECRET, begun, both_engines, fake_pgloader
 from tests.playbooks import keep, role
 from tests.playbooks import play as play_tasks
 
@@ -164,7 +164,7 @@ def test_rows_of_nobodys_load_are_left_alone(request_of: Request, order: Transfe
 def test_a_killed_load_is_no_obstacle_to_a_check_or_the_next_load(
     request_of: Request, order: Transfer, owner: Connection
 ) -> None:
-    order.record_of(database_oid(owner)).write(record_file(owner, order.scratch))
+    begun(order, owner).write(record_file(owner, order.scratch))
     owner.execute(USER)
     owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey")
     assert check(request_of, order.source).earlier_rows == 1
@@ -182,7 +182,7 @@ def test_only_a_load_that_was_not_finished_is_mended(
     request_of: Request, order: Transfer, owner: Connection, tmp_path: Path
 ) -> None:
     assert not mend(request_of).changed
-    order.record_of(database_oid(owner)).write(record_file(owner, order.scratch))
+    begun(order, owner).write(record_file(owner, order.scratch))
     owner.execute(USER)
     owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey")
     would = mend(request_of, check_only=True)

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import is_marked, set_mark
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
     LOADED,
     TargetRecord,
@@ -29,7 +30,7 @@ from ansible_collections.contralock.database.plugins.module_utils.target_restore
 from ansible_collections.contralock.database.plugins.module_utils.target_state import grant_connect, row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
-from tests.integration.transfer.transfer_server import APPLICATION, ROWS, SECRET, Target
+from tests.integration.transfer.transfer_server import APPLICATION, ROWS, SECRET, Target, begun
 
 ROOT = Path(__file__).parents[3]
 NAME = "contralock load test"
@@ -135,7 +136,7 @@ def test_a_load_that_is_killed_is_brought_back(
 
 @pytest.mark.usefixtures("quick_pgloader")
 def test_the_next_attempt_brings_it_back_by_itself(order: Transfer, owner: Connection) -> None:
-    order.record_of(database_oid(owner)).write(order.record)
+    begun(order, owner).write(order.record)
     owner.execute(USER)
     owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_user_id_fkey")
     with connect(order.target, NAME) as left_over:
@@ -220,13 +221,14 @@ def test_a_session_that_holds_a_table_is_told(
     monkeypatch.setattr(
         "ansible_collections.contralock.database.plugins.module_utils.target_state.LOCK_WAIT_MILLISECONDS", 200
     )
-    record = order.record_of(database_oid(owner))
+    record = begun(order, owner)
     owner.execute(USER)
     with psycopg.connect(target.administrator) as other:
         other.execute("LOCK TABLE audit_trails IN ACCESS SHARE MODE")
         with pytest.raises(MigrationError, match="another session has used"):
             restore_target(order.target, record)
     assert restore_target(order.target, record).rows == {"users": 1}
+    record = begun(order, owner)
     owner.execute("DROP INDEX idx_users_role")
     with psycopg.connect(target.administrator) as other:
         other.execute("LOCK TABLE users IN ROW EXCLUSIVE MODE")
@@ -236,7 +238,7 @@ def test_a_session_that_holds_a_table_is_told(
 
 
 def test_all_there_is_can_be_put_back_at_once(order: Transfer, owner: Connection) -> None:
-    record = order.record_of(database_oid(owner))
+    record = begun(order, owner)
     for constraint in [each for each in order.plan.catalog.constraints if each.kind == "foreign key"]:
         owner.execute(f"ALTER TABLE {constraint.table} DROP CONSTRAINT {constraint.name}")
     for constraint in [each for each in order.plan.catalog.constraints if each.kind != "foreign key"]:
@@ -254,12 +256,20 @@ def test_all_there_is_can_be_put_back_at_once(order: Transfer, owner: Connection
 
 
 def test_a_finished_load_is_taken_back_without_its_schema(order: Transfer, owner: Connection) -> None:
-    record = replace(order.record_of(database_oid(owner)), state=LOADED)
+    record = replace(begun(order, owner), state=LOADED)
     owner.execute("CREATE INDEX later ON users (first_name)")
     assert not restore_target(order.target, record).changed
     owner.execute(USER)
     assert restore_target(order.target, record, discard=True).rows == {"users": 1}
     assert [each.name for each in snapshot(owner).indexes if each.name == "later"] == ["later"]
+
+
+def test_a_mark_that_outlived_its_load_goes_with_its_rows(order: Transfer, owner: Connection) -> None:
+    """Killed between the record of its end and the mark."""
+    transfer(replace(order, engine="arrow"))
+    set_mark(owner, recorded(order).mark)
+    assert sum(restore_target(order.target, recorded(order)).rows.values()) == ROWS
+    assert not is_marked(owner, recorded(order).mark)
 
 
 def test_a_record_of_a_database_that_is_gone_does_nothing(order: Transfer, owner: Connection) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.contralock.database.plugins.module_utils.target_state i
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
 from tests.integration.profile.sequelize_start import start_application
-from tests.integration.transfer.transfer_server import OWNER, Server, Target
+from tests.integration.transfer.transfer_server import OWNER, Server, Target, begun
 
 PROFILE = Path(__file__).parents[3] / "files" / "profiles" / "contralock_deployed"
 CHANGES = load_changes(PROFILE / "schema")
@@ -124,7 +124,7 @@ def test_a_load_into_tables_that_the_application_owns_is_taken_back(
     order = order_of(source_of(Form.DEPLOYED, tmp_path), deployed, scratch)
     with connect(deployed.conninfo, "test of the deployed profile") as owner:
         before = snapshot(owner).description
-        record = order.record_of(0)
+        record = begun(order, owner)
         _half_load(owner)
         restored = restore_target(deployed.conninfo, replace(record, application_name="nobody"))
         assert restored.rows == {"users": 1}

@@ -15,6 +15,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import set_mark
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import TargetRecord, database_oid
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer
 from psycopg.conninfo import make_conninfo
 
 from tests.throwaway_cluster import Cluster
@@ -70,6 +74,13 @@ class Target:
     conninfo: str
     administrator: str
     server: Server
+
+
+def begun(order: Transfer, owner: Connection) -> TargetRecord:
+    """Return the record of a load that has begun; its mark is in the target, and nothing more."""
+    record = order.record_of(database_oid(owner))
+    set_mark(owner, record.mark)
+    return record
 
 
 def free_port() -> int:

@@ -7,7 +7,6 @@ the catalog before and after its change: the one after shows drift, the one befo
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,14 +17,14 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from .catalog import Catalog, Description
-from .connection import Connection, set_locally
+from .connection import Connection
+from .database_lock import lock_key, one_at_a_time
 from .errors import MigrationError
 from .schema_files import Change
 
 SCHEMA = "contralock_migration"
 TABLE = sql.Identifier(SCHEMA, "schema_changes")
-#: The key of the advisory lock, a signed bigint made of the record table's name.
-LOCK_KEY = int.from_bytes(hashlib.sha256(b"contralock_migration.schema_changes").digest()[:8], "big", signed=True)
+LOCK_KEY = lock_key("contralock_migration.schema_changes")
 
 _CREATE = sql.SQL(
     """
@@ -45,16 +44,6 @@ CREATE TABLE IF NOT EXISTS {table} (
 _EXISTS = """
 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE n.nspname = %s AND c.relname = 'schema_changes')"""
-
-# The manual's pg_locks page tells how a bigint key is split into classid and objid.
-_HOLDER = """
-SELECT format('pid %%s, application_name %%L, user %%I', a.pid, a.application_name, a.usename)
-  FROM pg_locks l
-  JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
-  JOIN pg_stat_activity a ON a.pid = l.pid
- WHERE l.locktype = 'advisory' AND l.granted
-   AND l.classid::bigint = (%(key)s::bigint >> 32) & 4294967295 AND l.objid::bigint = %(key)s::bigint & 4294967295
-   AND l.objsubid = 1"""
 
 
 @dataclass(frozen=True)
@@ -113,6 +102,11 @@ def remove_record(connection: Connection, name: str) -> None:
     if left != (0,):
         return
     connection.execute(sql.SQL("DROP TABLE {}").format(TABLE))
+    remove_schema(connection)
+
+
+def remove_schema(connection: Connection) -> None:
+    """Drop the record's schema, unless something lives in it or it is another role's; within a transaction."""
     kept = (psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege)
     with contextlib.suppress(*kept), connection.transaction():
         connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(SCHEMA)))
@@ -132,28 +126,18 @@ def drifted(last: Record, catalog: Catalog, drift: list[str]) -> MigrationError:
 def one_runner(connection: Connection, wait_seconds: int) -> Iterator[None]:
     """Keep other runners of schema changes out of this database for the length of the block.
 
-    The lock belongs to the session: a killed runner's ends with its connection.
-
     Raises:
         MigrationError: Another runner held it all the time; the message names its session.
     """
-    try:
-        with connection.transaction():
-            set_locally(connection, {"lock_timeout": f"{max(wait_seconds * 1000, 1)}ms"})
-            connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
-    except psycopg.errors.LockNotAvailable:
-        holders = connection.execute(_HOLDER, {"key": LOCK_KEY}).fetchall()
-        named = "; ".join(str(holder) for (holder,) in holders) or "a session that has just ended"
-        raise MigrationError(
-            f"another run of schema changes still holds the lock after {wait_seconds} s ({named})",
+
+    def refusal(holder: str) -> MigrationError:
+        return MigrationError(
+            f"another run of schema changes still holds the lock after {wait_seconds} s ({holder})",
             "Wait until it has ended and run again, or wait longer (lock_wait)",
-        ) from None
-    try:
+        )
+
+    with one_at_a_time(connection, LOCK_KEY, wait_seconds, refusal):
         yield
-    finally:
-        # A broken connection has lost the lock already, and its error must not be covered by another one.
-        with contextlib.suppress(psycopg.Error):
-            connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])
 
 
 def refuse_edited(changes: Sequence[Change], records: Sequence[Record]) -> None:

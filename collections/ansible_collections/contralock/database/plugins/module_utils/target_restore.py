@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from .connection import Connection, connect, set_locally, written
 from .deferred_objects import FOREIGN_KEY, added, built, dropped, dropped_index, key_added
 from .errors import MigrationError
 from .journal import write_whole
+from .load_mark import clear_mark, is_marked
+from .run_step import counted
 from .stunnel import endpoint_of
 from .target_state import (
     LOCK_WAIT_MILLISECONDS,
@@ -66,6 +69,7 @@ class TargetRecord:
         tables: The tables that are loaded.
         application_name: How the load's sessions show themselves.
         catalog: The schema before the load.
+        mark: What the load leaves in the target until it has ended; see ``load_mark.py``.
         state: ``loading``, or ``loaded`` once counted and compared.
         fingerprints: Table to fingerprint right after the load; empty before.
     """
@@ -75,6 +79,7 @@ class TargetRecord:
     tables: tuple[str, ...]
     application_name: str
     catalog: Catalog = field(repr=False)
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
     state: str = LOADING
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
@@ -103,6 +108,7 @@ class TargetRecord:
                 tables=tuple(content["tables"]),
                 application_name=content["application_name"],
                 catalog=Catalog(schema=catalog["schema"], owner=catalog["owner"], **kinds),
+                mark=content.get("mark", ""),
                 state=content["state"],
                 fingerprints=content["fingerprints"],
             )
@@ -155,11 +161,16 @@ def record_file(connection: Connection, directory: Path) -> Path:
 def standing_record(connection: Connection, file: Path) -> TargetRecord | None:
     """Return the record of a load, unless it is about a database that was dropped since.
 
+    Nor that of a load which never ended, unless the target has its mark: it has put no row there, it was taken back, or
+    another one has begun since, whose rows are not ours.
+
     Raises:
         MigrationError: See ``TargetRecord.read``.
     """
     record = TargetRecord.read(file)
-    return record if record and record.database == database_oid(connection) else None
+    if record is None or record.database != database_oid(connection):
+        return None
+    return record if record.state == LOADED or is_marked(connection, record.mark) else None
 
 
 def clear_earlier(target: str, file: Path, *, discard: bool = False, unfinished: bool = False) -> Restored | None:
@@ -172,7 +183,7 @@ def clear_earlier(target: str, file: Path, *, discard: bool = False, unfinished:
         unfinished: Only a load that never ended; the rows of one that did stay, with their record.
 
     Returns:
-        What it took; None when there was no record, or it was about a database that is gone.
+        What it took; None when there was no record that counts (``standing_record``).
 
     Raises:
         MigrationError: See ``restore_target`` and ``TargetRecord.read``.
@@ -191,7 +202,8 @@ def clear_earlier(target: str, file: Path, *, discard: bool = False, unfinished:
 def restore_target(target: str, record: TargetRecord, *, discard: bool = False) -> Restored:
     """Leave the target empty and whole, as it was before the load. Done twice, the second time changes nothing.
 
-    After a finished load the schema was whole; what others have made of it since is theirs, and stays.
+    After a finished load the schema was whole; what others have made of it since is theirs, and stays. So does all that
+    is there when the mark of an unfinished one is not.
 
     Args:
         target: libpq connection string of the owner.
@@ -204,19 +216,37 @@ def restore_target(target: str, record: TargetRecord, *, discard: bool = False) 
     """
     with connect(target, APPLICATION_NAME) as connection:
         try:
+            if record.state != LOADED and not is_marked(connection, record.mark):
+                if rows := _rows(connection, record):
+                    raise rows_of_others(rows)
+                return Restored(0, {}, ())
             sessions = end_backends(connection, record.application_name)
             rows = _rows(connection, record)
             if record.state == LOADED:
                 if rows:
                     _empty_loaded(connection, record, discard=discard)
-                return Restored(sessions, rows, ())
-            return Restored(sessions, rows, _restore(connection, record, empty=bool(rows)))
+                objects: tuple[str, ...] = ()
+            else:
+                objects = _restore(connection, record, empty=bool(rows))
+            clear_mark(connection, record.mark)
+            return Restored(sessions, rows, objects)
         except psycopg.Error as error:
             words = " ".join(str(error).split())
             raise MigrationError(
                 f"the target could not be emptied and made whole: {words}",
                 "Run again when the server is up; until then the target may hold a part of the rows",
             ) from None
+
+
+def rows_of_others(rows: Mapping[str, int]) -> MigrationError:
+    """Return the refusal of rows that no load of ours has put there; table to their number."""
+    shown = ", ".join(f"{table} {number:,}" for table, number in list(rows.items())[:5])
+    more = f" and {counted(len(rows) - 5, 'table')} more" if len(rows) > 5 else ""
+    return MigrationError(
+        f"the target holds rows that this run did not load ({shown}{more})",
+        "See whose they are; move them away, or empty the tables when nobody needs them",
+        {"rows": dict(rows)},
+    )
 
 
 def _rows(connection: Connection, record: TargetRecord) -> dict[str, int]:

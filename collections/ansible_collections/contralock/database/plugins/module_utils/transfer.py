@@ -28,6 +28,7 @@ from .connection import Connection, connect
 from .errors import MigrationError
 from .findings import raise_findings
 from .load_faults import load_failure, server_fault
+from .load_mark import assert_markable, clear_mark, set_mark
 from .pgloader_engine import PGLOADER
 from .recorded_schema import drift_of
 from .run_step import counted
@@ -42,6 +43,7 @@ from .target_restore import (
     clear_earlier,
     database_oid,
     restore_target,
+    rows_of_others,
     standing_record,
 )
 from .target_state import assert_emptiable, empty_tables, lock_tables, row_counts, target_fingerprint
@@ -153,6 +155,8 @@ def _load(order: Transfer, load: Loader, say: Progress) -> tuple[Outcome, _Verif
     record.write(order.record)
     try:
         with _server_errors_told():
+            with connect(order.target, APPLICATION_NAME) as connection:
+                set_mark(connection, record.mark)
             outcome = load(record, say)
             return outcome, _verify(order, record, outcome, say)
     except BaseException as error:
@@ -277,18 +281,13 @@ def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
         )
     if drift := drift_of(connection, plan.catalog, {table.name for table in plan.catalog.tables} - set(order.tables)):
         raise drift
+    assert_markable(connection)
     assert_emptiable(connection, plan.schema, order.tables)
     filled = {table: rows for table, rows in row_counts(connection, plan.schema, order.tables).items() if rows}
     record = standing_record(connection, order.record)
-    foreign = [table for table in filled if record is None or table not in record.tables]
+    foreign = {table: rows for table, rows in filled.items() if record is None or table not in record.tables}
     if foreign and not order.discard_rows:
-        shown = ", ".join(f"{table} {filled[table]:,}" for table in foreign[:5])
-        more = f" and {counted(len(foreign) - 5, 'table')} more" if len(foreign) > 5 else ""
-        raise MigrationError(
-            f"the target holds rows that this run did not load ({shown}{more})",
-            "See whose they are; move them away, or empty the tables when nobody needs them",
-            {"rows": filled},
-        )
+        raise rows_of_others(foreign)
     if filled and record and not (order.discard_rows or order.given_up):
         assert_untouched(connection, record)
     return filled
@@ -320,6 +319,9 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progre
         _analyze(order)
         analyze_seconds = time.monotonic() - analyzing
         record.loaded(target_fingerprint(connection, order.plan.schema, order.tables)).write(order.record)
+        # The record goes first: rows without either would be nobody's. A mark that stays does no harm beside it.
+        with contextlib.suppress(psycopg.Error):
+            clear_mark(connection, record.mark)
     values = {each.name: each.value for each in sequences}
     return _Verified(values, time.monotonic() - begun - analyze_seconds, analyze_seconds)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .catalog import Catalog, difference, snapshot
-from .connection import Connection, connect
+from .connection import Connection
 from .errors import MigrationError
+from .load_mark import one_load
 from .pgloader import TESTED_VERSIONS
 from .plan import Plan, make_plan
 from .profile import Mapping as ProfileMapping
@@ -26,9 +27,8 @@ from .target_restore import (
     restore_target,
     standing_record,
 )
-from .target_state import row_counts
+from .target_state import end_backends, row_counts
 from .transfer import (
-    APPLICATION_NAME,
     ENGINES,
     TIME_LIMIT_SECONDS,
     WORKERS,
@@ -41,6 +41,7 @@ from .transfer import (
     remove_left_over,
     transfer,
 )
+from .transfer_order import LOAD_NAME
 from .window_room import assert_room_for, needs_of_window
 
 
@@ -99,14 +100,15 @@ def load(request: Request, source: Path, progress: Progress | None = None) -> Lo
     Raises:
         MigrationError: See ``transfer``; or the earlier load's rows have changed since and nobody gave them up.
     """
-    with connect(request.target, APPLICATION_NAME) as connection:
+    with one_load(request.target) as connection:
         file = record_file(connection, request.root)
-    clear_earlier(request.target, file, unfinished=True)
-    # Only now: a killed load has left a schema without its foreign keys.
-    with connect(request.target, APPLICATION_NAME) as connection:
+        clear_earlier(request.target, file, unfinished=True)
+        # Nobody else loads now: sessions that do are a killed one's, whose record lies elsewhere.
+        end_backends(connection, LOAD_NAME.format(""))
+        # Only now: a killed load has left a schema without its foreign keys.
         catalog = snapshot(connection, request.schema)
-    order = _order(request, source, file, catalog)
-    return Loaded(transfer(order, progress), catalog.description)
+        order = _order(request, source, file, catalog)
+        return Loaded(transfer(order, progress), catalog.description)
 
 
 def check(request: Request, source: Path) -> Prediction:
@@ -115,7 +117,7 @@ def check(request: Request, source: Path) -> Prediction:
     Raises:
         MigrationError: See ``load``.
     """
-    with connect(request.target, APPLICATION_NAME) as connection:
+    with one_load(request.target) as connection:
         file = record_file(connection, request.root)
         record = standing_record(connection, file)
         order = _order(request, source, file, settled_catalog(connection, request.root, request.schema))
@@ -140,23 +142,27 @@ def empty(request: Request, *, check_only: bool = False) -> Restored:
     Raises:
         MigrationError: See ``restore_target``; or the target holds rows and there is no record of their load.
     """
-    with connect(request.target, APPLICATION_NAME) as connection:
-        file = record_file(connection, request.root)
-        record = standing_record(connection, file)
-        tables = record.tables if record else _tables(connection, request)
-        counts = {table: rows for table, rows in row_counts(connection, request.schema, tables).items() if rows}
-        if counts and record is None:
-            raise MigrationError(
-                f"the target holds rows, and no load of {request.root} put them there ({', '.join(counts)})",
-                "See whose they are; empty the tables by hand when nobody needs them",
-                {"rows": counts},
-            )
-        if check_only and record:
-            if counts and record.state == LOADED and not _may_discard(request, record):
-                assert_untouched(connection, record)
-            return Restored(0, counts, ())
-        if check_only:
-            return Restored(0, {}, ())
+    with one_load(request.target) as connection:
+        return _empty(connection, request, check_only=check_only)
+
+
+def _empty(connection: Connection, request: Request, *, check_only: bool) -> Restored:
+    file = record_file(connection, request.root)
+    record = standing_record(connection, file)
+    tables = record.tables if record else _tables(connection, request)
+    counts = {table: rows for table, rows in row_counts(connection, request.schema, tables).items() if rows}
+    if counts and record is None:
+        raise MigrationError(
+            f"the target holds rows, and no load of {request.root} put them there ({', '.join(counts)})",
+            "See whose they are; empty the tables by hand when nobody needs them",
+            {"rows": counts},
+        )
+    if check_only and record:
+        if counts and record.state == LOADED and not _may_discard(request, record):
+            assert_untouched(connection, record)
+        return Restored(0, counts, ())
+    if check_only:
+        return Restored(0, {}, ())
     remove_left_over(request.scratch)
     if record is None:
         return Restored(0, {}, ())
@@ -175,7 +181,7 @@ def mend(request: Request, *, check_only: bool = False) -> Restored:
     Raises:
         MigrationError: See ``restore_target``.
     """
-    with connect(request.target, APPLICATION_NAME) as connection:
+    with one_load(request.target) as connection:
         record = standing_record(connection, record_file(connection, request.root))
         if record is None or record.state == LOADED:
             return Restored(0, {}, ())
@@ -184,7 +190,7 @@ def mend(request: Request, *, check_only: bool = False) -> Restored:
             there = [table.name for table in now.tables if table.name in record.tables]
             counts = {table: rows for table, rows in row_counts(connection, request.schema, there).items() if rows}
             return Restored(0, counts, tuple(difference(record.catalog.description, now.description)))
-    return empty(request)
+        return _empty(connection, request, check_only=False)
 
 
 def settled_catalog(connection: Connection, root: Path, schema: str) -> Catalog:

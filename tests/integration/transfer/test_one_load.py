@@ -1,0 +1,143 @@
+"""Whose load the target holds, asked of the target: one load at a time, and an outdated record moves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils import load_mark
+from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import one_load
+from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.schema_history import SCHEMA
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import database_oid, record_file
+from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts, target_fingerprint
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
+    Request,
+    check,
+    empty,
+    load,
+    mend,
+    settled_catalog,
+)
+
+from tests.integration.profile.contralock_target import PROFILE
+from tests.integration.transfer.transfer_server import ROWS, Target, begun
+
+
+@pytest.fixture
+def first(order: Transfer, tmp_path: Path) -> Request:
+    """What loads from one directory."""
+    mapping = load_profile(PROFILE).mapping
+    return Request(order.target, mapping, tmp_path, "by_hand", "public", order.scratch, engine="arrow")
+
+
+@pytest.fixture
+def second(first: Request, tmp_path: Path) -> Request:
+    """The same from another directory."""
+    other = tmp_path / "other"
+    other.mkdir()
+    return replace(first, root=other)
+
+
+def test_the_record_of_a_killed_load_moves_no_row_that_another_load_has_put_there(
+    first: Request, second: Request, order: Transfer, owner: Connection, target: Target
+) -> None:
+    # Killed before anything of the target was touched, which is whole, so that another one loads it.
+    begun(order, owner).write(record_file(owner, first.root))
+    with connect(order.target, "contralock load elsewhere") as left_over:
+        assert load(second, order.source).report.rows == ROWS
+        with pytest.raises(psycopg.OperationalError):
+            left_over.execute("SELECT 1")
+    owner.execute("UPDATE users SET bio = 'written by the application'")
+    before = target_fingerprint(owner, "public", order.tables)
+
+    refused = "holds rows that this run did not load"
+    for verb in (lambda: check(first, order.source), lambda: load(first, order.source)):
+        with pytest.raises(MigrationError, match=refused):
+            verb()
+    # The load has thrown the record away, which was of no use any more.
+    begun_then = order.record_of(database_oid(owner))
+    begun_then.write(record_file(owner, first.root))
+    for check_only in (True, False):
+        with pytest.raises(MigrationError, match=r"no load of .* put them there"):
+            empty(first, check_only=check_only)
+        assert not mend(first, check_only=check_only).changed
+    assert target_fingerprint(owner, "public", order.tables) == before
+    # Nor does it say what the schema has to be.
+    owner.execute("CREATE INDEX later ON users (first_name)")
+    assert settled_catalog(owner, first.root, "public") == snapshot(owner)
+
+
+def test_a_load_that_was_killed_before_its_mark_has_left_nothing(
+    first: Request, order: Transfer, owner: Connection
+) -> None:
+    order.record_of(database_oid(owner)).write(record_file(owner, first.root))
+    assert check(first, order.source).earlier_rows == 0
+    assert load(first, order.source).report.rows == ROWS
+
+
+def test_the_mark_is_there_while_rows_go_in_and_nothing_of_it_afterwards(order: Transfer, owner: Connection) -> None:
+    order = replace(order, engine="arrow")
+    asked = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s"
+    seen: list[tuple[str, object]] = []
+    transfer(order, lambda said: seen.append((said["line"][:13], owner.execute(asked, [SCHEMA]).fetchone())))
+    (marks,) = {mark for line, mark in seen if line.startswith("load: ")}
+    assert str(marks).startswith("('contralock load ")
+    # The schema of the record was made for the mark.
+    assert owner.execute(asked, [SCHEMA]).fetchone() is None
+    owner.execute(f"CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.schema_changes_of_before (n int)")
+    transfer(order)
+    assert owner.execute(asked, [SCHEMA]).fetchone() == (None,)
+
+
+def test_a_second_load_is_refused_and_told_of_the_first(
+    first: Request, second: Request, order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_mark, "LOCK_WAIT_SECONDS", 0)
+    load(first, order.source)
+    before = target_fingerprint(owner, "public", order.tables)
+    with one_load(order.target) as holder:
+        named = rf"another load into the target still holds the lock .*\(pid {holder.info.backend_pid},"
+        named += r" application_name 'contralock one load', user contralock_owner, since \d{4}-\d\d-\d\d [\d:]+ UTC\)"
+        for request in (first, second):
+            for verb in (
+                lambda given: load(given, order.source),
+                lambda given: check(given, order.source),
+                empty,
+                mend,
+            ):
+                with pytest.raises(MigrationError, match=named):
+                    verb(request)
+    assert target_fingerprint(owner, "public", order.tables) == before
+    # A load that is at work holds it to its end.
+    refusals: list[str] = []
+
+    def meanwhile(said: object) -> None:
+        with pytest.raises(MigrationError, match="another load into the target") as refusal:
+            empty(second)
+        refusals.append(str(refusal.value))
+
+    load(first, order.source, meanwhile)
+    assert refusals
+    assert sum(row_counts(owner, "public", order.tables).values()) == ROWS
+    assert empty(first).changed
+    assert difference(order.plan.catalog.description, snapshot(owner).description) == []
+
+
+def test_a_role_that_can_leave_no_mark_is_refused_first(
+    first: Request, order: Transfer, owner: Connection, target: Target
+) -> None:
+    with psycopg.connect(target.administrator, autocommit=True) as administrator:
+        administrator.execute(f"CREATE SCHEMA {SCHEMA}")
+        for verb in (check, load):
+            with pytest.raises(MigrationError, match=f"'contralock_owner' may not mark a load .* schema {SCHEMA}"):
+                verb(first, order.source)
+        assert not record_file(owner, first.root).exists()
+        administrator.execute(f"ALTER SCHEMA {SCHEMA} OWNER TO contralock_owner")
+    assert load(first, order.source).report.rows == ROWS
