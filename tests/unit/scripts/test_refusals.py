@@ -65,7 +65,7 @@ CASES = [
     *(
         (name, (*given, option, file), f"{option}: '{file}' is there already, and holds what this tool has not written")
         for name, given, option in WRITERS
-        for file in ("{source}", "{strange}", "/dev/full")
+        for file in ("{source}", "{strange}", "/dev/null")
     ),
 ]
 
