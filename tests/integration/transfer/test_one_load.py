@@ -14,7 +14,11 @@ from ansible_collections.contralock.database.plugins.module_utils.errors import 
 from ansible_collections.contralock.database.plugins.module_utils.load_mark import one_load
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.schema_history import SCHEMA
-from ansible_collections.contralock.database.plugins.module_utils.target_restore import database_oid, record_file
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
+    database_oid,
+    record_file,
+    restore_target,
+)
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts, target_fingerprint
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
@@ -61,9 +65,12 @@ def test_the_record_of_a_killed_load_moves_no_row_that_another_load_has_put_ther
     for verb in (lambda: check(first, order.source), lambda: load(first, order.source)):
         with pytest.raises(MigrationError, match=refused):
             verb()
-    # The load has thrown the record away, which was of no use any more.
-    begun_then = order.record_of(database_oid(owner))
-    begun_then.write(record_file(owner, first.root))
+    # The load has thrown the record away, which was of no use any more. Now the other one is at it again, and killed.
+    outdated = order.record_of(database_oid(owner))
+    outdated.write(record_file(owner, first.root))
+    begun(order, owner)
+    with pytest.raises(MigrationError, match=refused):
+        restore_target(order.target, outdated)
     for check_only in (True, False):
         with pytest.raises(MigrationError, match=r"no load of .* put them there"):
             empty(first, check_only=check_only)
