@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -224,6 +225,14 @@ def test_a_socket_needs_no_tls(database: Database) -> None:
         with connect(conninfo, "test") as connection:
             assert not connection.pgconn.ssl_in_use
             assert connection.info.dbname == database.name
+
+
+def test_times_are_read_whatever_the_server_s_spelling(database: Database) -> None:
+    with connect(database.conninfo, "test") as connection:
+        connection.execute(f"ALTER DATABASE {database.name} SET DateStyle TO 'SQL, DMY'".encode())
+    with connect(database.conninfo, "test") as connection:
+        found = connection.execute("SELECT '2024-03-04 05:06:07+00'::timestamptz").fetchone()
+    assert found == (datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC),)
 
 
 def test_the_socket_may_come_from_the_environment(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

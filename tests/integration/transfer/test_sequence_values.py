@@ -83,9 +83,9 @@ CASES = {
         8,
     ),
     "a sequence of two tables": (
-        PLAIN + ROWS + "; CREATE TABLE u (id INTEGER PRIMARY KEY, n TEXT); INSERT INTO u VALUES (40, 'a')",
+        PLAIN + ROWS + """; CREATE TABLE "u%d" (id INTEGER PRIMARY KEY, n TEXT); INSERT INTO "u%d" VALUES (40, 'a')""",
         """CREATE SEQUENCE s; CREATE TABLE t (id integer PRIMARY KEY DEFAULT nextval('s'), n text);
-           CREATE TABLE u (id integer PRIMARY KEY DEFAULT nextval('s'), n text)""",
+           CREATE TABLE "u%d" (id integer PRIMARY KEY DEFAULT nextval('s'), n text)""",
         41,
     ),
     "no room for a row": (

@@ -104,9 +104,13 @@ def connect(conninfo: str, application_name: str, password: str | None = None) -
     if password is not None:
         parameters["password"] = password
     try:
-        return psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # because psycopg types each keyword
+        connection = psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # because psycopg types each keyword
+        if not (connection.info.parameter_status("DateStyle") or "").startswith("ISO"):
+            # A role, database or server may have another one, in which psycopg reads no times.
+            connection.execute("SET DateStyle TO ISO")
     except psycopg.Error as error:
         raise connection_refusal(error, conninfo) from None
+    return connection
 
 
 def session_parameters(conninfo: str, application_name: str) -> dict[str, str]:
@@ -131,6 +135,11 @@ def set_locally(connection: Connection, settings: Mapping[str, str]) -> None:
 def written(text: str) -> sql.Composed:
     """Take a text as SQL that PostgreSQL itself has written."""
     return sql.Composed([sql.SQL(text)])
+
+
+def beside_values(*names: str) -> sql.Identifier:
+    """Take a name into a query that has values, too: psycopg looks for their places behind each per cent sign."""
+    return sql.Identifier(*(name.replace("%", "%%") for name in names))
 
 
 def parse_conninfo(conninfo: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from .catalog import Catalog, Column
-from .connection import Connection, set_locally
+from .connection import Connection, beside_values, set_locally
 from .errors import MigrationError
 from .finding_cells import Finding
 from .plan import ColumnPlan, Plan, TablePlan
@@ -300,7 +300,7 @@ def _prove(connection: Connection, plan: Plan, sequence: SequenceValue, table: s
             wanted = 0
         number = found[0] if found else None
         count = sql.SQL("SELECT count(*) FROM {} WHERE {} = %s").format(
-            sql.Identifier(plan.schema, table), sql.Identifier(column)
+            beside_values(plan.schema, table), beside_values(column)
         )
         rows = connection.execute(count, [number]).fetchone()
         if number is None or rows != (wanted,):

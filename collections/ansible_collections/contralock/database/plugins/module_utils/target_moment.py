@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from .catalog import Catalog, Column, snapshot
-from .connection import Connection, connect
+from .connection import Connection, beside_values, connect
 from .errors import MigrationError
 from .target_reader import MEND, TargetReader, beginning, open_target, server_message
 
@@ -76,9 +76,9 @@ class Moment:
         Raises:
             MigrationError: The server refuses.
         """
-        table = sql.Identifier(key[0].schema, key[0].table)
+        table = beside_values(key[0].schema, key[0].table)
         equal = sql.SQL(" AND ").join(
-            sql.SQL(f"{{}} = CAST(%s AS {column.type})").format(sql.Identifier(column.name)) for column in key
+            sql.SQL(f"{{}} = CAST(%s AS {column.type})").format(beside_values(column.name)) for column in key
         )
         query = sql.SQL("SELECT (ctid::text::point)[0]::bigint FROM {} WHERE {}").format(table, equal)
         with _told(f"table {key[0].schema}.{key[0].table}"):
