@@ -3,7 +3,8 @@
 
 The target's schema is there already (apply_schema.py), and its tables hold nothing but an earlier load's rows. What
 stood in the target is recorded in the directory of --directory before the first row, so that a load which was killed is
-taken back by the next one, or by --take-back.
+taken back by the next one, or by --take-back; not when another load has begun since, whose rows these would be. One
+load is at work in a target at a time.
 
 The rows of an earlier load stay until this one is prepared and judged; then they are taken out, and the report says how
 many. When the load fails after that, the message says that they are gone.

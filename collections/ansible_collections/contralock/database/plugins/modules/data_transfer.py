@@ -17,6 +17,8 @@ description:
     one, or by O(state=empty).
   - Refuses a target that holds rows which no load recorded in O(root) put there, and rows that have changed since
     their load, unless O(discard_rows) says that they may go or a way back that is done has given them up.
+  - Refuses a target into which another load is at work, and takes no rows of a killed load for its own when another one
+    has begun since.
   - The engine C(pgloader) reaches the server through C(stunnel), which verifies its certificate and name; its password
     is in no file and no argument.
   - The engine C(arrow) converts columns and sends them in PostgreSQL's own binary form, by several sessions at once;
