@@ -262,9 +262,8 @@ def _mend(sequence: SequenceValue, table: TablePlan, column: ColumnPlan, in_row:
     name = table.source.name
     if in_row:
         return (
-            f"Give that row of {name} another number in the source, and whatever refers to it: no number is larger"
-            " (SQLite has no next one either); or leave the sequence out of the schema when the application gives the"
-            " numbers"
+            f"Give that row of {name} another number in the source, and whatever refers to it: no number is larger;"
+            " or leave the sequence out of the schema when the application gives the numbers"
         )
     return (
         f"Correct what SQLite remembers of {name} (UPDATE sqlite_sequence SET seq = (SELECT max({column.source}) FROM"
