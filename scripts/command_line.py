@@ -162,7 +162,7 @@ def new_file(text: str) -> Path:
     if not all(os.access(each, os.W_OK) for each in (path.parent, path) if each.exists()):
         raise argparse.ArgumentTypeError(f"{text!r} cannot be written by this user")
     if path.exists() and not _is_own(path):
-        why = "and holds what this tool has not written: remove it, or name another file"
+        why = "and holds what this tool has not written: name another file"
         raise argparse.ArgumentTypeError(f"{text!r} is there already, {why}")
     return path
 
