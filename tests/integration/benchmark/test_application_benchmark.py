@@ -309,13 +309,19 @@ def test_the_live_file_is_refused_under_any_name(places: tuple[Place, Place], tm
     refuse_live(places[0], read_live(env))
 
 
+def own_addresses() -> list[str]:
+    """This host's addresses beside the loopback's, as the kernel lists them."""
+    listed = subprocess.run(["hostname", "--all-ip-addresses"], capture_output=True, text=True, check=True)
+    return listed.stdout.split()
+
+
 def test_the_live_database_is_refused(places: tuple[Place, Place], tmp_path: Path) -> None:
     place = places[1]
     with psycopg.connect(place.target) as session:
         name, port, folder = session.info.dbname, session.info.port, session.info.host
     same = {"DB_NAME": name, "DB_PORT": port, "DB_HOST": folder}
-    # The socket's folder, and every name of the host that it is on.
-    for host in (folder, "localhost", "127.0.0.1"):
+    # The socket's folder, and every name and address of the host that it is on.
+    for host in (folder, "localhost", "127.0.0.1", "127.0.0.2", *own_addresses()):
         env = live_env(tmp_path / "live", **{**same, "DB_HOST": host})
         with pytest.raises(
             MigrationError, match=f"the database {name} on .* is the live application's: .*DB_NAME={name}"
@@ -327,10 +333,12 @@ def test_the_live_database_is_refused(places: tuple[Place, Place], tmp_path: Pat
 
 def test_the_live_port_is_refused(places: tuple[Place, Place], tmp_path: Path) -> None:
     env = live_env(tmp_path / "live", DB_PATH="elsewhere.sqlite", PORT=5055)
-    for url in ("http://127.0.0.1:5055", "http://localhost:5055/api"):
+    addresses = [f"[{address}]" if ":" in address else address for address in ("::1", *own_addresses())]
+    for url in (f"http://{host}:5055/api" for host in ("127.0.0.1", "localhost", "127.0.0.2", *addresses)):
         with pytest.raises(MigrationError, match=r"is the live application's: .*PORT=5055"):
             measure(request(replace(places[0], url=url), live=read_live(env)))
-    refuse_live(replace(places[0], url="http://127.0.0.1:5056"), read_live(env))
+    for url in ("http://127.0.0.1:5056", "http://203.0.113.7:5055"):
+        refuse_live(replace(places[0], url=url), read_live(env))
     # Where the file says nothing the application takes 5000.
     env.write_text("")
     with pytest.raises(MigrationError, match="PORT=5000"):

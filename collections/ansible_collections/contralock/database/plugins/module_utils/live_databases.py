@@ -25,7 +25,6 @@ DEFAULTS = {
     "PORT": "5000",
 }
 MEND = "Measure with copies only: playbooks/benchmark.yml makes them, and removes them again"
-LOCAL = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def _same(place: Place, live: Live) -> Iterator[tuple[str, str]]:
         parts = urlsplit(place.url)
         port = str(parts.port or {"http": 80, "https": 443}.get(parts.scheme))
         # The application listens on this host, under whichever of its addresses.
-        if port == live.http_port and _addresses(parts.hostname or "") & (_addresses(LOCAL) | _own_addresses()):
+        if port == live.http_port and _is_this_host(parts.hostname or ""):
             yield place.url, f"PORT={live.http_port}"
 
 
@@ -93,9 +92,8 @@ def _same_database(target: str, live: Live) -> Iterator[tuple[str, str]]:
         info = conninfo_to_dict(session.info.dsn)  # type: ignore[union-attr]  # because a place without a file is PostgreSQL's
         name, port = session.info.dbname, str(session.info.port)  # type: ignore[union-attr]  # as above
         host = str(info.get("hostaddr") or info.get("host") or "")
-    here = _addresses(host) if host and not host.startswith(("/", "@")) else _own_addresses() | _addresses(LOCAL)
-    there = _own_addresses() | _addresses(LOCAL) if live.host.startswith("/") else _addresses(live.host)
-    if (name, port) == (live.name, live.port) and (host.lower() == live.host.lower() or here & there):
+    both_here = _is_this_host(host) and _is_this_host(live.host)
+    if (name, port) == (live.name, live.port) and (both_here or _addresses(host) & _addresses(live.host)):
         yield f"the database {name} on {host or 'this host'}", f"DB_NAME={live.name} and DB_HOST={live.host}"
 
 
@@ -106,5 +104,14 @@ def _addresses(host: str) -> set[str]:
         return {host.lower()}
 
 
-def _own_addresses() -> set[str]:
-    return {"::1", "0.0.0.0", "::", LOCAL, *_addresses(socket.gethostname())}  # noqa: S104 (compared, not listened on)
+def _is_this_host(host: str) -> bool:
+    """Tell whether a name, an address or a socket's folder leads to this machine."""
+    if not host or host.startswith(("/", "@")):
+        return True
+    with contextlib.suppress(OSError):
+        for family, kind, _, _, place in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
+            # The kernel knows its addresses: another one cannot be bound.
+            with contextlib.suppress(OSError), socket.socket(family, kind) as probe:
+                probe.bind(place)
+                return True
+    return False
