@@ -11,9 +11,8 @@ from ansible_collections.contralock.database.plugins.module_utils import load_ma
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.load_mark import one_load
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import SCHEMA, one_load
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
-from ansible_collections.contralock.database.plugins.module_utils.schema_history import SCHEMA
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
     database_oid,
     record_file,
@@ -96,11 +95,7 @@ def test_the_mark_is_there_while_rows_go_in_and_nothing_of_it_afterwards(order: 
     transfer(order, lambda said: seen.append((said["line"][:13], owner.execute(asked, [SCHEMA]).fetchone())))
     (marks,) = {mark for line, mark in seen if line.startswith("load: ")}
     assert str(marks).startswith("('contralock load ")
-    # The schema of the record was made for the mark.
     assert owner.execute(asked, [SCHEMA]).fetchone() is None
-    owner.execute(f"CREATE SCHEMA {SCHEMA}; CREATE TABLE {SCHEMA}.schema_changes_of_before (n int)")
-    transfer(order)
-    assert owner.execute(asked, [SCHEMA]).fetchone() == (None,)
 
 
 def test_a_second_load_is_refused_and_told_of_the_first(

@@ -1,9 +1,9 @@
 """Whose load a target holds, told by the target itself: a lock while one is at work, a mark until it has ended.
 
 The record of a load lies in a directory, and there are other directories. So an unfinished load is whosever mark stands
-in the target: the next load puts its own there, and one that ends takes its mark away. It is the comment on the schema
-that has the record of schema changes: no part of what is compared, in no dump once the load has ended, and written by
-whoever owns the database without further rights.
+in the target: the next load puts its own there, and one that ends takes its mark away. It is the comment on an empty
+schema of its own: no part of what is compared, in no dump once the load has ended, and made by the database's owner
+without further rights.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from psycopg import sql
 from .connection import Connection, connect
 from .database_lock import lock_key, one_at_a_time
 from .errors import MigrationError
-from .schema_history import SCHEMA, remove_schema
 
 APPLICATION_NAME = "contralock one load"
+SCHEMA = "contralock_load"
 LOCK_KEY = lock_key("contralock_migration.load")
 #: A killed load's session ends with its connection, which the server notices at once.
 LOCK_WAIT_SECONDS = 5
@@ -67,7 +67,7 @@ def one_load(target: str) -> Iterator[Connection]:
 
 
 def assert_markable(connection: Connection) -> None:
-    """Refuse a role that could not leave a mark.
+    """Refuse a role that cannot leave a mark.
 
     Raises:
         MigrationError: Says what it lacks.
@@ -76,8 +76,8 @@ def assert_markable(connection: Connection) -> None:
         raise MigrationError(
             f"{connection.info.user!r} may not mark a load in {connection.info.dbname!r}: it neither owns the schema"
             f" {SCHEMA}, nor may it make one",
-            f"Connect as the role that applied the schema changes, or grant it CREATE on the database; ALTER SCHEMA"
-            f" {SCHEMA} OWNER TO gives it the schema",
+            f"Connect as the database's owner, or grant the role CREATE on the database; drop the schema {SCHEMA} when"
+            " it is another role's",
         )
 
 
@@ -91,17 +91,11 @@ def set_mark(connection: Connection, mark: str) -> None:
     with connection.transaction():
         if connection.execute(_COMMENT, [SCHEMA]).fetchone() is None:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
-        _comment(connection, _PREFIX + mark)
+        comment = sql.SQL("COMMENT ON SCHEMA {} IS {}")
+        connection.execute(comment.format(sql.Identifier(SCHEMA), sql.Literal(_PREFIX + mark)))
 
 
 def clear_mark(connection: Connection, mark: str) -> None:
     """Take the mark of a load away that has ended; another one's stays."""
     if is_marked(connection, mark):
-        with connection.transaction():
-            _comment(connection, None)
-            remove_schema(connection)
-
-
-def _comment(connection: Connection, text: str | None) -> None:
-    statement = sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(SCHEMA), sql.Literal(text))
-    connection.execute(statement)
+        connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(SCHEMA)))

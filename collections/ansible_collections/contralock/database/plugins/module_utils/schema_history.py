@@ -102,11 +102,6 @@ def remove_record(connection: Connection, name: str) -> None:
     if left != (0,):
         return
     connection.execute(sql.SQL("DROP TABLE {}").format(TABLE))
-    remove_schema(connection)
-
-
-def remove_schema(connection: Connection) -> None:
-    """Drop the record's schema, unless something lives in it or it is another role's; within a transaction."""
     kept = (psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege)
     with contextlib.suppress(*kept), connection.transaction():
         connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(SCHEMA)))
