@@ -153,6 +153,27 @@ def test_faults_are_told_beside_questions(drafted_script: Scripted) -> None:
     assert list(as_lines(made.folder, made.draft, whole))[3].startswith("no open questions: see ")
 
 
+@pytest.mark.parametrize(
+    ("script", "place"),
+    [
+        ("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (9223372036854775807)", "9223372036854775807"),
+        (
+            "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t VALUES (1);"
+            "UPDATE sqlite_sequence SET seq = 9223372036854775807",
+            "sqlite_sequence",
+        ),
+    ],
+)
+def test_a_key_that_has_no_next_number_does_not_fit(drafted_script: Scripted, script: str, place: str) -> None:
+    made = drafted_script(script)
+    assert not made.proof.ready
+    (told,) = map(str, made.proof.findings)
+    assert told.startswith(f"t.id at {place}: the sequence public.t_id_seq has no value left")
+    page = (made.folder / "README.md").read_text()
+    assert "has no value left" in page
+    assert "Everything fits" not in page
+
+
 def test_long_texts_keep_out_an_index_that_no_server_could_fill(drafted_script: Scripted) -> None:
     made = drafted_script(f"CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a); INSERT INTO t VALUES ('{'x' * 9000}')")
     assert "texts that are too long for one" in asked(made)

@@ -26,6 +26,7 @@ from .profile import Mapping
 from .schema_changes import Request, perform
 from .schema_execution import refusal
 from .schema_files import Change
+from .sequence_values import exhausted_sequences
 from .source_file import Progress, open_source
 from .source_schema import read_schema
 
@@ -133,8 +134,10 @@ def _examined(connection: Connection, source: Path, mapping: Mapping, progress: 
         return Proof(problem=str(error))
     found = examine_file(source, plan, progress)
     judged = judge_constraints(connection, source, plan, found.waiting, progress)
+    with closing(open_source(source)) as opened:
+        used_up = exhausted_sequences(connection, plan, opened)
     notes = (*found.notes, *(f"Only the load will tell of {each}" for each in judged.unjudged))
-    return Proof("", (*found.findings, *judged.findings), found.rule_counts, sum(found.rows.values()), notes)
+    return Proof("", (*found.findings, *judged.findings, *used_up), found.rule_counts, sum(found.rows.values()), notes)
 
 
 def _try_column(connection: Connection, draft: Draft, table: DraftTable, column: DraftColumn) -> None:
