@@ -180,6 +180,27 @@ def test_what_only_the_load_can_tell_is_said_beside_ready(tmp_path: Path, target
             assert connection.execute(f"SELECT is_called FROM {sequence}".encode()).fetchone() == (False,)
 
 
+def test_an_event_trigger_that_a_load_fires_is_named(tmp_path: Path, target: str, database: Database) -> None:
+    with psycopg.connect(database.superuser_conninfo) as connection:
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE EXCEPTION ''not in business hours''; END';"
+            "CREATE EVENT TRIGGER of_others ON ddl_command_start WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION refuse();"
+            "CREATE EVENT TRIGGER of_rewrites ON table_rewrite EXECUTE FUNCTION refuse();"
+            "CREATE EVENT TRIGGER off ON ddl_command_end EXECUTE FUNCTION refuse(); ALTER EVENT TRIGGER off DISABLE;"
+            "CREATE EVENT TRIGGER drops ON sql_drop WHEN TAG IN ('DROP INDEX') EXECUTE FUNCTION refuse();"
+            "CREATE EVENT TRIGGER all_of_it ON ddl_command_start EXECUTE FUNCTION refuse()"
+        )
+    found = assess(tmp_path, target, "")
+    said = {each.object: each.why for each in found.unjudged}
+    why = "it acts when a load takes keys and indexes away and builds them again"
+    triggers = {name: each for name, each in said.items() if name.startswith("event trigger")}
+    assert triggers == {"event trigger all_of_it": why, "event trigger drops": why}
+    # Neither is a row accused of what the trigger refuses.
+    assert (found.verdict, found.findings) == (Verdict.READY, ())
+    assert "not in business hours" in said["constraint public.people.short"]
+
+
 def test_a_role_that_may_make_no_temporary_table_is_told_so(tmp_path: Path, target: str, database: Database) -> None:
     with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
         owner = psycopg.conninfo.conninfo_to_dict(target)["user"]

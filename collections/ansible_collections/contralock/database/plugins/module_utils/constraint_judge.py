@@ -26,6 +26,17 @@ from .source_file import Progress
 
 _UNNAMED = "a row that PostgreSQL does not name"
 _LONG_MEND = "Shorten the value in the application, or change the index in the schema (one on md5() of it, or none)"
+#: Those that a load fires: it takes keys and indexes away and builds them again, tries the next numbers without other
+#: constraints in the way, and has its mark meanwhile. One that belongs to an extension is the extension's own business.
+#: PostgreSQL manual, "Event Trigger Firing Matrix".
+_EVENT_TRIGGERS = """
+SELECT e.evtname::text FROM pg_event_trigger e
+ WHERE e.evtenabled IN ('O', 'A') AND e.evtevent IN ('ddl_command_start', 'ddl_command_end', 'sql_drop')
+   AND (e.evttags IS NULL OR e.evttags && ARRAY['ALTER TABLE', 'CREATE INDEX', 'DROP INDEX', 'CREATE SCHEMA',
+                                                'DROP SCHEMA', 'COMMENT'])
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = e.oid
+                      AND d.deptype = 'e')
+ ORDER BY 1"""
 _COMPUTED_MEND = "Correct the value in the application, or change the expression in the schema"
 
 
@@ -69,7 +80,7 @@ def judge_constraints(
         MigrationError: The source cannot be read.
     """
     findings: list[Finding] = []
-    unjudged = list(_of_the_load(plan))
+    unjudged = list(_of_the_load(connection, plan))
     for table in plan.tables:
         own = [each for each in waiting if each.table == table.target]
         judge = _TableJudge(connection, source, plan, table, progress or (lambda *_: None))
@@ -79,8 +90,10 @@ def judge_constraints(
     return Judged(tuple(findings), tuple(unjudged))
 
 
-def _of_the_load(plan: Plan) -> Iterator[Unjudged]:
+def _of_the_load(connection: Connection, plan: Plan) -> Iterator[Unjudged]:
     """Yield what acts on the load itself."""
+    for (name,) in connection.execute(_EVENT_TRIGGERS).fetchall():
+        yield Unjudged(f"event trigger {name}", "it acts when a load takes keys and indexes away and builds them again")
     carried = {table.target for table in plan.tables}
     for each in plan.catalog.others:
         # A trigger's name follows its table's. One that is switched off (D) does nothing.
