@@ -185,7 +185,7 @@ def test_an_event_trigger_that_a_load_fires_is_named(tmp_path: Path, target: str
         connection.execute(
             "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS"
             " 'BEGIN RAISE EXCEPTION ''not in business hours''; END';"
-            "CREATE EVENT TRIGGER of_others ON ddl_command_start WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION refuse();"
+            "CREATE EVENT TRIGGER others ON ddl_command_start WHEN TAG IN ('CREATE VIEW') EXECUTE FUNCTION refuse();"
             "CREATE EVENT TRIGGER of_rewrites ON table_rewrite EXECUTE FUNCTION refuse();"
             "CREATE EVENT TRIGGER off ON ddl_command_end EXECUTE FUNCTION refuse(); ALTER EVENT TRIGGER off DISABLE;"
             "CREATE EVENT TRIGGER drops ON sql_drop WHEN TAG IN ('DROP INDEX') EXECUTE FUNCTION refuse();"
