@@ -20,6 +20,7 @@ from ansible_collections.contralock.database.plugins.module_utils.comparison_rep
     Difference,
     Kind,
     TableComparison,
+    UncarriedRows,
     as_facts,
 )
 from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
@@ -131,6 +132,26 @@ def cut_over_that_was_not_ready(root: Path, finding: Finding) -> RunDirectory:
         "app.sqlite", 17 * 2**20, {"users": 1000}, findings=(finding,), unjudged=unjudged, left_behind=behind
     )
     write_document(run, "assessment", assessment_document(found))
+    return run
+
+
+def way_back_that_lost_rows(root: Path) -> RunDirectory:
+    """Write a run that took a finished cut-over back, three rows were given up for it, and some were never carried."""
+    forward = cut_over_that_succeeded(root)
+    extra = [Difference("projects", f"id={number}", None, Kind.EXTRA) for number in (7, 8, 9)]
+    projects = TableComparison("projects", 1000, 1003, 20_000, 0, 0, 0, 3, 0.25)
+    left = (UncarriedRows("audit_log", 1200, "The server's own"), UncarriedRows("sessions", 1, "Users log in again"))
+    users = comparison_of(["users"]).tables
+    found = Comparison((*users, projects), tuple(extra), seconds=1.5, uncarried=left)
+    facts = {
+        "open": {"inventory": ["inventory/mine"], "takes_back": forward.id},
+        "examine": {"later_rows": 3},
+        "recount": {"later_rows": 3},
+        "restore": {"path": "/srv/contralock/data/contralock.sqlite", "sha256": SHA256, "bytes": 17 * 2**20},
+        "prove": {"uses": "sqlite", "seen": [{"pid": 912, "command": "node", "files": ["contralock.sqlite"]}]},
+    }
+    run = write_journal(root, [*steps_up_to("roll_back", "let_in", facts), *closed("done")], "roll_back")
+    write_document(run, "comparison", comparison_document(found))
     return run
 
 

@@ -11,7 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import comparison_parts, row_spill, symmetric_join
-from ansible_collections.contralock.database.plugins.module_utils.comparison_report import Comparison, as_document
+from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
+    Comparison,
+    UncarriedRows,
+    as_document,
+)
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import (
     ColumnMapping,
@@ -226,6 +230,30 @@ def test_tables_that_are_never_carried_stay_out(big: Pair) -> None:
     left = replace(big, mapping=replace(big.mapping, never_carried={"audit": "ours"}))
     assert [table.table for table in left.compare().tables] == ["items", "loose", "pairs"]
     assert left.compare().equal
+    assert left.compare().uncarried == ()
+
+
+def test_rows_that_are_never_carried_are_counted_where_it_is_asked_for(big: Pair, database: Database) -> None:
+    big.sql(
+        "CREATE TABLE audit (n integer) PARTITION BY RANGE (n)",
+        "CREATE TABLE audit_low PARTITION OF audit FOR VALUES FROM (0) TO (10)",
+        "INSERT INTO audit VALUES (1), (2)",
+        "CREATE TABLE sessions (n integer)",
+        "INSERT INTO sessions VALUES (1)",
+        "CREATE TABLE empty (n integer)",
+    )
+    with psycopg.connect(database.superuser_conninfo, autocommit=True) as connection:
+        connection.execute("CREATE TABLE alien (n integer)")
+    why = dict.fromkeys(("audit", "audit_low", "empty", "alien"), "ours") | {"sessions": "Users log in again"}
+    found = replace(big, mapping=replace(big.mapping, never_carried=why)).compare(uncarried=True)
+    assert found.uncarried == (
+        UncarriedRows("audit_low", 2, "ours"),
+        UncarriedRows("sessions", 1, "Users log in again"),
+    )
+    assert found.notes[0] == (
+        "the rows of alien, which is never carried, cannot be counted: permission denied for table alien"
+    )
+    assert found.equal
 
 
 def test_sensitive_names_of_keys_too(big: Pair) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,13 +31,15 @@ class Run:
     output: str = ""
 
 
-def play(folder: Path, pair: Pair, *options: str, **variables: object) -> Run:
-    """Run the role; a failure's answer is the failed task's."""
+def play(
+    folder: Path, pair: Pair, *options: str, part: Sequence[str] = ("data_integrity",), **variables: object
+) -> Run:
+    """Run the role, or the part of another one that uses it; a failure's answer is the failed task's."""
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
     kept = keep(answer, "(ansible_failed_result | default(data_integrity_result | default({})))")
     tasks = {
-        "block": [role("data_integrity")],
+        "block": [role(*part)],
         "rescue": [kept, {"ansible.builtin.fail": {"msg": "failed as it should"}}],
     }
     given = {
@@ -106,6 +109,29 @@ def test_differences_are_returned_when_asked_in_check_mode_too(tmp_path: Path, p
     assert (done.returncode, done.answer["equal"], done.answer["later_rows"]) == (0, False, 1)
     assert not (run.path / "comparison.json").exists()
     assert done.answer["later_writes"] == {"users": {"added": 0, "changed": 1, "removed": 0}}
+
+
+def test_a_way_back_names_the_rows_that_it_leaves_beside_those_that_it_counts(tmp_path: Path, pair: Pair) -> None:
+    token = "INSERT INTO migration_canary (token) VALUES (gen_random_uuid())"
+    pair.sql("UPDATE users SET first_name = 'Mallory' WHERE email = (SELECT min(email) FROM users)", token)
+    variables = {
+        "__rollback_backup": {"path": str(pair.source)},
+        "__rollback_running": False,
+        "rollback_profile": str(CONTRALOCK),
+        "migration_run_directory": "",
+    }
+    done = play(tmp_path, pair, part=("rollback", "count"), rollback_discard_rows=0, **variables)
+    said = " ".join(done.answer["msg"].split())
+    assert said.startswith("PostgreSQL has 1 row that differs from the backup of the cut-over (users: 0 added, 1 ch")
+    assert said.endswith(
+        "Going back loses it: to say that you know, run again with -e rollback_discard_rows=1. Uncounted in that,"
+        " because they are never carried, these stay in PostgreSQL: migration_canary (1 row)."
+    )
+    # And where nothing is refused they are named all the same.
+    pair.sql(token)
+    done = play(tmp_path, pair, part=("rollback", "count"), rollback_discard_rows=1, **variables)
+    assert done.returncode == 0, done.output
+    assert "never carried: migration_canary has 2 rows in the target, a way back leaves them there: " in done.output
 
 
 def test_what_is_missing_is_told(tmp_path: Path, pair: Pair) -> None:

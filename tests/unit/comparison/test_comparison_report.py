@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
@@ -10,6 +11,7 @@ from ansible_collections.contralock.database.plugins.module_utils.comparison_rep
     Difference,
     Kind,
     TableComparison,
+    UncarriedRows,
     as_document,
     as_facts,
     as_lines,
@@ -46,6 +48,21 @@ def test_lines():
         "difference: wallets id=3: only in the target",
         "... and 3 more",
         "not the same: 36,080 cells in 1,210 rows of 2 tables, 6 differences, in 1.5 s",
+    ]
+
+
+def test_rows_that_are_never_carried_are_named_and_no_difference():
+    left = (UncarriedRows("audit", 1200, "The server's own"), UncarriedRows("sessions", 1, "Users log in again"))
+    found = replace(EQUAL, uncarried=left)
+    assert as_lines(found)[1:3] == [
+        "never carried: audit has 1,200 rows in the target, a way back leaves them there: The server's own",
+        "never carried: sessions has 1 row in the target, a way back leaves it there: Users log in again",
+    ]
+    document = as_document(found)
+    assert (document["equal"], document["later_rows"]) == (True, 0)
+    assert document["never_carried"] == [
+        {"table": "audit", "rows": 1200, "reason": "The server's own"},
+        {"table": "sessions", "rows": 1, "reason": "Users log in again"},
     ]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ from xml.etree.ElementTree import Element
 import html5lib
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import money_told
+from ansible_collections.contralock.database.plugins.module_utils.comparison_report import UncarriedRows
+from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
+    as_document as comparison_document,
+)
 from ansible_collections.contralock.database.plugins.module_utils.finding_cells import Finding
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory
-from ansible_collections.contralock.database.plugins.module_utils.run_report import make_report
+from ansible_collections.contralock.database.plugins.module_utils.run_report import make_report, render_terminal
 from ansible_collections.contralock.database.plugins.module_utils.run_timeline import timeline
 from ansible_collections.contralock.database.plugins.module_utils.steps import VERBS, steps_of
 
@@ -27,11 +32,13 @@ from tests.example_runs import (
     SHA256,
     benchmark,
     closed,
+    comparison_of,
     cut_over_that_differed,
     cut_over_that_succeeded,
     cut_over_that_was_not_ready,
     facts_of,
     steps_up_to,
+    way_back_that_lost_rows,
     write_document,
     write_journal,
 )
@@ -91,6 +98,29 @@ def test_what_does_not_fit_is_named_with_its_mend(root):
     assert "At id=1, id=2, ... Mend: Add a rule." in said
     assert "Not judged: trigger public.users.log: it acts on each row." in said
     assert "Left behind: users_backup, 1 row: A copy Left behind: users.nickname, 2,000 values: Nobody reads it" in said
+
+
+def test_a_way_back_names_what_it_leaves_in_postgresql(root):
+    run = way_back_that_lost_rows(root)
+    page = parsed(page_of(run))
+    said = text_of(page)
+    assert "3 rows were given up that had been written in PostgreSQL since the cut-over." in said
+    assert "In PostgreSQL stay the rows of tables that no move carries:" in said
+    assert [text_of(each) for each in elements(page, "li")][:2] == [
+        "audit_log, 1,200 rows: The server's own",
+        "sessions, 1 row: Users log in again",
+    ]
+    lines = render_terminal(make_report(run)).splitlines()
+    first = lines.index("Stays behind   in PostgreSQL: 1,200 rows of audit_log, which is never carried")
+    assert lines[first + 1] == f"{'':15}in PostgreSQL: 1 row of sessions, which is never carried"
+
+
+def test_a_cut_over_leaves_nothing_behind(root):
+    run = cut_over_that_succeeded(root)
+    found = comparison_document(replace(comparison_of(["users"]), uncarried=(UncarriedRows("log", 1, "ours"),)))
+    write_document(run, "comparison", found)
+    assert "Stays behind" not in render_terminal(make_report(run))
+    assert "that no move carries" not in text_of(parsed(page_of(run)))
 
 
 @pytest.mark.parametrize("verb", list(VERBS))

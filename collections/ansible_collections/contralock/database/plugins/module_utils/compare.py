@@ -37,6 +37,7 @@ from .structure_check import source_notes, structural_faults
 from .symmetric_join import Rows, Side, SymmetricJoin
 from .target_moment import Moment, open_moment
 from .target_reader import TargetReader
+from .uncarried_rows import count_uncarried
 from .value_display import Display
 from .worker_threads import WORKERS, Ticket, run_tasks
 
@@ -62,6 +63,7 @@ class Options:
             that cannot be said, the source is read row by row, and each table by one worker.
         scratch: Where rows are put aside when the orders of both sides have too little in common; None stands for
             ``$TMPDIR``, or /var/tmp.
+        uncarried: Whether the rows of never carried tables are counted. Before a move there is nothing to say of them.
     """
 
     redact_key: bytes
@@ -73,6 +75,7 @@ class Options:
     workers: int = WORKERS
     at_rest: bool = True
     scratch: Path | None = None
+    uncarried: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -109,7 +112,8 @@ def compare_file(
             faults, notes = structural_faults(moment, plan, options.expected)
             work = _Work(path, moment, plan, options, progress)
             tables = work.compare(source)
-            notes += [*read_notes(work.judges), *source_notes(source, plan)]
+            uncarried, uncounted = count_uncarried(moment, plan, mapping) if options.uncarried else ([], [])
+            notes += [*uncounted, *read_notes(work.judges), *source_notes(source, plan)]
         except MigrationError:
             # Whatever is wrong with it is explained by this then.
             _assert_unwritten(source, before)
@@ -121,6 +125,7 @@ def compare_file(
         tuple(faults),
         tuple(notes),
         time.monotonic() - began,
+        tuple(uncarried),
     )
 
 

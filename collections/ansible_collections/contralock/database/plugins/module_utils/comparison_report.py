@@ -99,6 +99,21 @@ class LaterWrites:
 
 
 @dataclass(frozen=True)
+class UncarriedRows:
+    """The rows that the target has in a table that the profile never carries: no way back takes them along.
+
+    Attributes:
+        table: The target's table.
+        rows: How many it has.
+        reason: Why it is never carried, in the profile's words.
+    """
+
+    table: str
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What was found in all tables.
 
@@ -108,6 +123,7 @@ class Comparison:
         catalog_faults: Sentences about the target's schema: what keeps it from being whole, or from being the expected.
         notes: Sentences about what could not be compared, and why.
         seconds: How long it took.
+        uncarried: The never carried tables that have rows, where these were asked for.
     """
 
     tables: tuple[TableComparison, ...]
@@ -115,6 +131,7 @@ class Comparison:
     catalog_faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    uncarried: tuple[UncarriedRows, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -154,6 +171,7 @@ def as_document(comparison: Comparison) -> dict[str, object]:
         "differences": [asdict(each) | {"kind": each.kind.value} for each in comparison.differences],
         "later_writes": {table: asdict(each) for table, each in later_writes(comparison).items()},
         "later_rows": sum(each.rows for each in later_writes(comparison).values()),
+        "never_carried": [asdict(each) for each in comparison.uncarried],
         "catalog_faults": list(comparison.catalog_faults),
         "notes": list(comparison.notes),
         "seconds": round(comparison.seconds, 3),
@@ -184,6 +202,11 @@ def as_lines(comparison: Comparison) -> list[str]:
     """Return a comparison as an operator reads it: a line per table, what differs, the result."""
     width = max((len(table.table) for table in comparison.tables), default=0)
     lines = [_table_line(table, width) for table in comparison.tables]
+    lines += [
+        f"never carried: {each.table} has {counted(each.rows, 'row')} in the target, a way back leaves "
+        f"{'it' if each.rows == 1 else 'them'} there: {each.reason}"
+        for each in comparison.uncarried
+    ]
     lines += [f"note: {note}" for note in comparison.notes]
     lines += [f"catalog: {fault}" for fault in comparison.catalog_faults]
     lines += [f"difference: {difference}" for difference in comparison.differences]

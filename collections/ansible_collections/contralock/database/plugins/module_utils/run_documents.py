@@ -33,6 +33,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...] | None] = {
         "differences",
         "later_writes",
         "later_rows",
+        "never_carried",
         "catalog_faults",
         "notes",
         "seconds",
@@ -61,3 +62,10 @@ def documents_in(directory: Path) -> dict[str, Any]:
         else:
             found["unreadable"].append(path.name)
     return found
+
+
+def uncarried_in(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the never carried tables of which a way back leaves rows there: ``table``, ``rows``, ``reason``."""
+    compared = report["comparison"] or {}
+    # A document of an earlier version has none.
+    return list(compared.get("never_carried", ())) if report["verb"] == "roll_back" else []

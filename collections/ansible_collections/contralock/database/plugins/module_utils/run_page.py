@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 
 from .benchmark_report import faults_of, groups_of, money_told
+from .run_documents import uncarried_in
 from .run_report import SIGNS, headline, when, where
 from .run_step import counted, readable_bytes, spoken_seconds
 
@@ -72,6 +73,7 @@ def _derived(report: Report) -> dict[str, Any]:
         "tone": _tone(report),
         "when": when(report),
         "where": where(report),
+        "uncarried": uncarried_in(report),
         "steps": list(_steps(report)),
         "timeline": _timeline(report),
         "tables": list(_tables(report)),

@@ -19,7 +19,7 @@ from typing import Any
 
 from .journal import Moment, Record, StepStanding, read_records, write_whole
 from .run_directory import BACKUP, JOURNAL, REPORT, RunDirectory
-from .run_documents import documents_in
+from .run_documents import documents_in, uncarried_in
 from .run_lock import read_lease
 from .run_step import counted, spoken_seconds
 from .run_timeline import timeline, window
@@ -311,6 +311,14 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif report["later_rows"]:
         rows = counted(report["later_rows"], "row that was", "rows that were")
         yield "Given up", f"{rows} written in PostgreSQL since the cut-over"
+    if left := uncarried_in(report):
+        yield (
+            "Stays behind",
+            "\n".join(
+                f"in PostgreSQL: {counted(each['rows'], 'row')} of {each['table']}, which is never carried"
+                for each in left
+            ),
+        )
     yield from _measured(report["measured"])
     if report["backup"]:
         yield "Backup", f"{report['backup']['path']}  sha256 {str(report['backup'].get('sha256', 'unknown'))[:16]}…"

@@ -49,7 +49,9 @@ options:
       - Without it O(run), and without that C($TMPDIR) or F(/var/tmp).
     type: path
   report_only:
-    description: Whether to return differences instead of failing, as for finding out what was written since.
+    description:
+      - Whether to return differences instead of failing, as for finding out what was written since. The rows of tables
+        that the profile calls C(never_carried) are counted then.
     type: bool
     default: false
   run:
@@ -132,6 +134,13 @@ later_rows:
   description: The sum of O(later_writes).
   returned: success
   type: int
+never_carried:
+  description:
+    - With O(report_only), the tables that the profile calls C(never_carried) and that have rows, each with C(table),
+      C(rows) and C(reason). A way back leaves these rows in the target; they are no difference.
+  returned: success
+  type: list
+  elements: dict
 later_rows_file:
   description:
     - With O(run) and O(report_only), the file in O(run) that lists them, one JSON object a line with C(table), C(key),
@@ -231,6 +240,7 @@ def prove_integrity(module: AnsibleModule, progress: Progress) -> Mapping[str, o
             workers=given["workers"],
             at_rest=given["source_at_rest"],
             scratch=Path(scratch) if scratch else None,
+            uncarried=given["report_only"],
         ),
         progress,
     )
