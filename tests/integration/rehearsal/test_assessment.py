@@ -24,6 +24,7 @@ from ansible_collections.contralock.database.plugins.module_utils.assessment_rep
 )
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.findings import raise_findings
 from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema, read_yaml
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile, parse_mapping
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
@@ -144,14 +145,13 @@ def test_no_obstacle_hides_another_or_what_can_still_be_judged(source, database,
         perform(connection, Request(load_changes(PROFILE / "schema")))
         connection.execute("ALTER TABLE projects DROP CONSTRAINT projects_budget_check, ALTER title TYPE varchar(90)")
     found = assess(source, database.conninfo, tmp_path)
-    drift, orphans, places = found.obstacles
+    drift, places = found.obstacles
     for part in (
         "constraint public.projects.projects_budget_check: missing, was CHECK",
         "column public.projects.title: was character varying(255) not null, is now character varying(90) not null",
     ):
         assert part in drift.fact
     assert drift.mend.startswith("Undo what was changed by hand")
-    assert "refers to a row that is not there: wallets" in orphans.fact
     assert "invoices" in places.fact
     assert "users.nickname" in places.fact
     assert "left_behind" in places.mend
@@ -179,7 +179,7 @@ def test_of_a_file_that_cannot_be_read_no_rows_are_told(source, target, tmp_path
     assert " 0 rows" not in "\n".join(as_lines(found))
 
 
-def test_orphans_and_duplicates_under_the_target_are_found(source, target, tmp_path):
+def test_duplicates_under_the_target_are_found(source, target, tmp_path):
     change(
         source,
         "PRAGMA foreign_keys = off",
@@ -189,12 +189,49 @@ def test_orphans_and_duplicates_under_the_target_are_found(source, target, tmp_p
     found = assess(source, target, tmp_path)
     (finding,) = found.findings
     assert (finding.target, finding.count) == ("users.email", 2)
-    change(source, "UPDATE wallets SET userId = '00000000-0000-4000-8000-000000000000' WHERE rowid = 1")
-    found = assess(source, target, tmp_path)
-    assert found.verdict is Verdict.NOT_READY
-    (obstacle,) = found.obstacles
-    assert "refers to a row that is not there" in obstacle.fact
-    assert "wallets" in obstacle.fact
+
+
+ORPHANS = """
+CREATE TABLE p (id INTEGER PRIMARY KEY, "a, b" INTEGER, UNIQUE (id, "a, b"));
+CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id), q INTEGER REFERENCES p (id), n INTEGER,
+    m INTEGER, FOREIGN KEY (n, m) REFERENCES p ("a, b", id));
+CREATE UNIQUE INDEX swapped ON p ("a, b", id);
+INSERT INTO p VALUES (1, 1);
+INSERT INTO c VALUES (1, 1, 1, 1, 1), (2, 7, 1, 1, 1), (3, 7, 7, -1, NULL), (4, 1, 1, 7, 1);
+"""
+TARGET = """
+CREATE TABLE p (id bigint PRIMARY KEY, "a, b" bigint, UNIQUE (id, "a, b"));
+CREATE TABLE c (id bigint PRIMARY KEY, p bigint REFERENCES p (id), q bigint, n bigint CHECK (n > 0), m bigint,
+    FOREIGN KEY (m, n) REFERENCES p (id, "a, b"));
+"""
+
+
+def test_a_broken_reference_is_told_once_and_its_table_does_not_all_fit(database, tmp_path):
+    """Where the target has the reference, as a finding; the others SQLite finds. Both are in the verdict, once."""
+    source = tmp_path / "source.sqlite"
+    with closing(sqlite3.connect(source)) as application:
+        application.executescript(ORPHANS)
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute(TARGET)
+    mapping = parse_mapping({"version": 1, "naming": "keep"}, read_schema(PROFILES / "mapping.schema.json"))
+    found = assess_file(source, database.conninfo, mapping, Options(tmp_path), lambda *_: None)
+    assert sorted((each.column, each.count, each.keys) for each in found.findings) == [
+        ("m, n", 1, ("4",)),
+        ("n", 1, ("3",)),
+        ("p", 2, ("2", "3")),
+    ]
+    (of_sqlite,) = found.obstacles
+    assert (
+        of_sqlite.fact == "the source has 1 row that refers to a row that is not there: c id 3: q 7 is in no row of p"
+    )
+    lines = list(as_lines(found))
+    assert [line.split(maxsplit=3) for line in lines[1:3]] == [
+        ["p", "1", "row", "all fit"],
+        ["c", "4", "rows", "4 values or rows that do not fit"],
+    ]
+    assert lines[-1].startswith("not ready: 1 obstacle, 4 values or rows that do not fit, in ")
+    with pytest.raises(MigrationError, match=r"^4 values of the source do not fit the target"):
+        raise_findings(found.findings)
 
 
 def test_a_row_that_the_engine_cannot_carry_is_found_before_the_window(source, target, tmp_path):

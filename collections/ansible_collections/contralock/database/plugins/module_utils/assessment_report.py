@@ -242,11 +242,18 @@ def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
 
 
 def _of_table(assessment: Assessment, table: str) -> str:
-    own = [each for each in assessment.columns if each.target.partition(".")[0] == table]
-    misfits = sum(each.misfits for each in own)
-    return (
-        "all fit" if not misfits else f"{misfits:,} {_values(misfits)} that {'does' if misfits == 1 else 'do'} not fit"
-    )
+    """Say of a table's values and rows how many do not fit; those of all tables make the whole number."""
+    count = count_of([each for each in assessment.findings if _table_of(assessment, each.target) == table])
+    return _misfits(count) if count else "all fit"
+
+
+def _table_of(assessment: Assessment, target: str) -> str:
+    """Return the table of ``table.columns``; either may have a dot in its name."""
+    return max((table for table in assessment.rows if target.startswith(f"{table}.")), key=len, default="")
+
+
+def _misfits(count: int) -> str:
+    return f"{count:,} {'value or row that does' if count == 1 else 'values or rows that do'} not fit"
 
 
 def _values(count: int) -> str:

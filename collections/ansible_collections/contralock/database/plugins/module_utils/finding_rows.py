@@ -30,7 +30,7 @@ DUPLICATE_MEND = (
     "Change or remove all but one of these rows in the application, or the rule that makes them the same in the mapping"
 )
 CHECK_MEND = "Correct the value in the application, or change the constraint in the schema"
-_ORPHAN_MEND = "Mend or delete these rows in the application, or bring back the row that they refer to"
+ORPHAN_MEND = "Mend or delete these rows in the application, or bring back the row that they refer to"
 #: A row's number is that of its part, and its place in the part in so many bits.
 _PART_BITS = 40
 _OWN_COLLATION = re.compile(f" COLLATE {QUALIFIED_COLLATION.pattern}")
@@ -272,7 +272,7 @@ class RowExaminer:
         )
         wanted = f"{self._plan.table(parent).source.name} ({', '.join(reference.referenced_columns)})"
         reason = f"refers to no row of {wanted}"
-        return self._finding(reference.table, reference.columns, found, reason, _ORPHAN_MEND) if found else None
+        return self._finding(reference.table, reference.columns, found, reason, ORPHAN_MEND) if found else None
 
     def _kept(self, group: tuple[str, ...], partition: int | None, with_nulls: bool = False) -> pa.Table:
         rows = self._keys.read(group, partition)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from .errors import MigrationError
 
 #: Called with what is being done, how much is done, of how much; 0 of 0 where that cannot be known.
 Progress = Callable[[str, int, int], None]
+#: A foreign key of the source: its table, and the columns that refer.
+Reference = tuple[str, frozenset[str]]
 
 SHOWN_FINDINGS = 10
 CHUNK_BYTES = 1 << 20
@@ -124,12 +126,65 @@ def assert_sound(connection: sqlite3.Connection, progress: Progress | None = Non
             and the number of all.
     """
     report = progress or (lambda *_: None)
+    report("integrity", 0, 2)
+    assert_integrity(connection)
+    report("foreign keys", 1, 2)
+    assert_no_orphans(connection)
+    report("foreign keys", 2, 2)
+
+
+def assert_integrity(connection: sqlite3.Connection) -> None:
+    """Refuse a database that fails SQLite's integrity check.
+
+    Raises:
+        UnsoundError: With up to ten of its findings.
+    """
     with explained("the source"):
-        report("integrity", 0, 2)
-        _assert_integrity(connection)
-        report("foreign keys", 1, 2)
-        _assert_no_orphans(connection)
-        report("foreign keys", 2, 2)
+        # One more than is shown, so that "and more" can be said. 'ok' is the answer when there is nothing.
+        rows = connection.execute(f"PRAGMA integrity_check({SHOWN_FINDINGS + 1})").fetchall()
+    found = [bytes(row[0]).decode(errors="backslashreplace") for row in rows]
+    if found == ["ok"]:
+        return
+    more = f"; and more than {SHOWN_FINDINGS}" if len(found) > SHOWN_FINDINGS else ""
+    raise UnsoundError(
+        f"the source fails SQLite's integrity check: {'; '.join(found[:SHOWN_FINDINGS])}{more}",
+        RESTORE,
+        {"integrity_check": found[:SHOWN_FINDINGS]},
+    )
+
+
+def assert_no_orphans(connection: sqlite3.Connection, told: Collection[Reference] = ()) -> None:
+    """Refuse rows that refer by a foreign key to a row that is not there.
+
+    Args:
+        connection: From ``open_source``.
+        told: References whose rows somebody else names.
+
+    Raises:
+        UnsoundError: With up to ten of the rows, by table, key and the missing parent's key, and the number of all.
+    """
+    count = 0
+    shown: list[str] = []
+    references: dict[tuple[str, int], tuple[str, ...]] = {}
+    with explained("the source"), closing(connection.execute("PRAGMA foreign_key_check")) as found:
+        for table, rowid, parent, number in found:
+            name = bytes(table).decode()
+            if (name, number) not in references:
+                references[name, number] = _referring(connection, name, number)
+            columns = references[name, number]
+            if (name, frozenset(columns)) in told:
+                continue
+            count += 1
+            if len(shown) < SHOWN_FINDINGS:
+                shown.append(_orphan(connection, name, columns, rowid, bytes(parent).decode()))
+    if count:
+        more = f"; and {count - len(shown)} more" if count > len(shown) else ""
+        raise UnsoundError(
+            f"the source has {count} {'row that refers' if count == 1 else 'rows that refer'}"
+            f" to a row that is not there: {'; '.join(shown)}{more}",
+            "Mend these rows with the application, or delete them when they are of no use",
+            {"orphans": count, "shown": shown},
+        )
 
 
 def _assert_file(path: Path) -> None:
@@ -160,47 +215,16 @@ def _assert_utf8(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _assert_integrity(connection: sqlite3.Connection) -> None:
-    # One more than is shown, so that "and more" can be said. 'ok' is the answer when there is nothing.
-    rows = connection.execute(f"PRAGMA integrity_check({SHOWN_FINDINGS + 1})").fetchall()
-    found = [bytes(row[0]).decode(errors="backslashreplace") for row in rows]
-    if found == ["ok"]:
-        return
-    more = f"; and more than {SHOWN_FINDINGS}" if len(found) > SHOWN_FINDINGS else ""
-    raise UnsoundError(
-        f"the source fails SQLite's integrity check: {'; '.join(found[:SHOWN_FINDINGS])}{more}",
-        RESTORE,
-        {"integrity_check": found[:SHOWN_FINDINGS]},
-    )
+def _referring(connection: sqlite3.Connection, table: str, number: int) -> tuple[str, ...]:
+    """Return the columns of a table's foreign key, in its order."""
+    query = 'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ? ORDER BY seq'
+    return tuple(bytes(column).decode() for (column,) in connection.execute(query, [table, number]).fetchall())
 
 
-def _assert_no_orphans(connection: sqlite3.Connection) -> None:
-    count = 0
-    shown: list[str] = []
-    with closing(connection.execute("PRAGMA foreign_key_check")) as found:
-        for table, rowid, parent, number in found:
-            count += 1
-            if len(shown) < SHOWN_FINDINGS:
-                shown.append(_orphan(connection, table, rowid, bytes(parent).decode(), number))
-    if count:
-        more = f"; and {count - len(shown)} more" if count > len(shown) else ""
-        raise UnsoundError(
-            f"the source has {count} {'row that refers' if count == 1 else 'rows that refer'}"
-            f" to a row that is not there: {'; '.join(shown)}{more}",
-            "Mend these rows with the application, or delete them when they are of no use",
-            {"orphans": count, "shown": shown},
-        )
-
-
-def _orphan(connection: sqlite3.Connection, table: bytes, rowid: int | None, parent: str, number: int) -> str:
+def _orphan(connection: sqlite3.Connection, name: str, columns: Sequence[str], rowid: int | None, parent: str) -> str:
     """Say which row of which table lacks which parent, by its declared key where it has one."""
-    name = bytes(table).decode()
     info = connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", [name]).fetchall()
     places = {bytes(column).decode(): int(place) for column, place in info}
-    links = connection.execute(
-        'SELECT "from" FROM pragma_foreign_key_list(?) WHERE id = ? ORDER BY seq', [name, number]
-    ).fetchall()
-    columns = [bytes(link[0]).decode() for link in links]
     # A column may be called rowid, and then means itself; SQLite has two more names for the row's number.
     row = next((alias for alias in ROW_NUMBERS if alias not in map(str.lower, places)), None)
     if rowid is None or row is None:
