@@ -16,7 +16,7 @@ author:
   - ContraLock migration team (@contralock)
 options:
   unit:
-    description: The unit's name.
+    description: The unit's name; empty for an application that systemd does not know.
     type: str
     required: true
   control_group:
@@ -27,6 +27,11 @@ options:
     description: Seconds within which the service has to be gone; V(0) only looks.
     type: int
     default: 0
+  programs:
+    description: Programs that have to be there, by their path or by a name that C(PATH) leads to.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: It only looks.
@@ -47,9 +52,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+missing_programs:
+  description: Those of O(programs) that are not there, or that nobody may run.
+  returned: success
+  type: list
+  elements: str
 state:
   description: The service.
-  returned: success
+  returned: with O(unit)
   type: dict
   contains:
     load_state: {description: Such as V(loaded) or V(not-found)., type: str}
@@ -69,6 +79,7 @@ state:
     processes: {description: The pid of each process, with its program and first argument., type: list}
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -83,13 +94,17 @@ ARGUMENTS = {
     "unit": {"type": "str", "required": True},
     "control_group": {"type": "str", "default": ""},
     "stopped_within": {"type": "int", "default": 0},
+    "programs": {"type": "list", "elements": "str", "default": []},
 }
 
 
 def look(module: AnsibleModule) -> Mapping[str, object]:
-    unit, control_group, seconds = (module.params[name] for name in ARGUMENTS)
+    unit, control_group, seconds, programs = (module.params[name] for name in ARGUMENTS)
+    found = {"changed": False, "missing_programs": [name for name in programs if not shutil.which(name)]}
+    if not unit:
+        return found
     state = wait_until_stopped(unit, control_group, seconds) if seconds else read_service(unit, control_group)
-    return {"changed": False, "state": {**asdict(state), "running": state.running}}
+    return {**found, "state": {**asdict(state), "running": state.running}}
 
 
 def main() -> None:
