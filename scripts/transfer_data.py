@@ -26,6 +26,7 @@ import command_line
 from command_line import Answer, Screen
 
 with command_line.library():
+    from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty
     from ansible_collections.contralock.database.plugins.module_utils.errors import notes_of
     from ansible_collections.contralock.database.plugins.module_utils.run_step import counted, spoken_seconds
     from ansible_collections.contralock.database.plugins.module_utils.source_wait import reading_source
@@ -35,7 +36,7 @@ with command_line.library():
         WORKERS,
         TransferReport,
     )
-    from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, empty, load
+    from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, load
 
 #: https://specifications.freedesktop.org/basedir-spec/latest/: state that outlives a run and is no configuration.
 DIRECTORY = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "contralock-migration"

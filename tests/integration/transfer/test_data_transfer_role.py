@@ -11,20 +11,14 @@ from typing import Any
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
+from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty, mend, settled_catalog
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory, create_run
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import record_file
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer
-from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
-    Request,
-    check,
-    empty,
-    load,
-    mend,
-    settled_catalog,
-)
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, load
 
 from tests.integration.profile.contralock_target import PROFILE
 from tests.integration.transfer.transfer_server import ROWS, SECRET, begun, both_engines, fake_pgloader
@@ -145,7 +139,7 @@ def test_the_preflight_refuses(order: Transfer, tmp_path: Path) -> None:
 @pytest.fixture
 def request_of(order: Transfer) -> Request:
     mapping = load_profile(PROFILE).mapping
-    return Request(order.target, mapping, order.scratch, "by_hand", "public", order.scratch / "scratch")
+    return Request(order.target, mapping, order.scratch, "public", order.scratch / "scratch")
 
 
 def test_rows_of_nobodys_load_are_left_alone(request_of: Request, order: Transfer, owner: Connection) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils import load_mark
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
+from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty, mend, settled_catalog
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.load_mark import SCHEMA, one_load
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
@@ -20,14 +21,7 @@ from ansible_collections.contralock.database.plugins.module_utils.target_restore
 )
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts, target_fingerprint
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
-from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
-    Request,
-    check,
-    empty,
-    load,
-    mend,
-    settled_catalog,
-)
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, load
 
 from tests.integration.profile.contralock_target import PROFILE
 from tests.integration.transfer.transfer_server import ROWS, Target, begun
@@ -37,7 +31,7 @@ from tests.integration.transfer.transfer_server import ROWS, Target, begun
 def first(order: Transfer, tmp_path: Path) -> Request:
     """What loads from one directory."""
     mapping = load_profile(PROFILE).mapping
-    return Request(order.target, mapping, tmp_path, "by_hand", "public", order.scratch, engine="arrow")
+    return Request(order.target, mapping, tmp_path, "public", order.scratch, engine="arrow")
 
 
 @pytest.fixture

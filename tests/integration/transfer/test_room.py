@@ -36,7 +36,7 @@ def test_a_load_without_room_for_its_copy_is_refused_and_touches_nothing(order: 
 
 
 def test_a_check_says_so_before(order: Transfer, small: Path, tmp_path: Path) -> None:
-    request = Request(order.target, load_profile(PROFILE).mapping, tmp_path, "test", "public", small)
+    request = Request(order.target, load_profile(PROFILE).mapping, tmp_path, "public", small)
     with pytest.raises(MigrationError, match=f"{small} has room for .* and the load's own files of .* needs"):
         check(request, order.source)
     # The other engine has no files of its own.
@@ -46,7 +46,7 @@ def test_a_check_says_so_before(order: Transfer, small: Path, tmp_path: Path) ->
 def test_a_check_of_a_whole_window_asks_for_the_backup_and_the_way_back_too(
     order: Transfer, small: Path, tmp_path: Path, scratch: Path
 ) -> None:
-    request = Request(order.target, load_profile(PROFILE).mapping, small, "test", "public", scratch, engine="arrow")
+    request = Request(order.target, load_profile(PROFILE).mapping, small, "public", scratch, engine="arrow")
     assert check(request, order.source).rows > 0
     with pytest.raises(MigrationError, match=f"{small} has room for .* and the backup of"):
         check(replace(request, whole_window=True), order.source)

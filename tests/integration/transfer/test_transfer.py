@@ -20,9 +20,10 @@ from ansible_collections.contralock.database.plugins.module_utils.connection imp
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 from ansible_collections.contralock.database.plugins.module_utils.schema_history import add_record
+from ansible_collections.contralock.database.plugins.module_utils.load_directory import remove_left_over
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
-from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, remove_left_over, transfer
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
 from tests.integration.profile.contralock_target import PROFILE
 from tests.integration.transfer.transfer_server import ROWS, SECRET, Target, both_engines, fake_pgloader

@@ -9,15 +9,11 @@ set and tried. Whatever fails after the record was written takes everything back
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
-import os
 import re
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -27,6 +23,7 @@ from .catalog import difference, snapshot
 from .connection import Connection, connect
 from .errors import MigrationError
 from .findings import raise_findings
+from .load_directory import private_directory
 from .load_faults import load_failure, server_fault
 from .load_mark import assert_markable, clear_mark, set_mark
 from .pgloader_engine import PGLOADER
@@ -49,7 +46,6 @@ from .target_restore import (
 from .target_state import assert_emptiable, empty_tables, lock_tables, row_counts, target_fingerprint
 from .transfer_order import (
     APPLICATION_NAME,
-    DIRECTORY,
     TIME_LIMIT_SECONDS,
     WORKERS,
     Engine,
@@ -73,7 +69,6 @@ __all__ = [
     "assert_numbers_left",
     "assert_possible",
     "assert_ready",
-    "remove_left_over",
     "transfer",
 ]
 
@@ -99,7 +94,7 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
     version = assert_possible(order)
     unfinished = clear_earlier(order.target, order.record, unfinished=True)
     say = progress or (lambda _: None)
-    with _server_errors_told(), _private_directory(order.directory):
+    with _server_errors_told(), private_directory(order.directory):
         with connect(order.target, APPLICATION_NAME) as connection:
             held = assert_ready(connection, order)
             assert_numbers_left(connection, order)
@@ -198,58 +193,6 @@ def assert_possible(order: Transfer) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,46}", order.label):
         raise MigrationError(f"{order.label!r} is no label for a load", "Use up to 46 letters, digits, _ and -")
     return ENGINES[order.engine].version(order)
-
-
-def remove_left_over(scratch: Path) -> None:
-    """Remove what killed loads have left in a scratch directory: the application's data in clear.
-
-    A load that lives holds a lock on its directory.
-
-    Raises:
-        MigrationError: One cannot be removed.
-    """
-    for directory in sorted(scratch.glob(f"{DIRECTORY}*")):
-        with _directory_errors_told(directory), _locked(directory) as ours:
-            if ours:
-                shutil.rmtree(directory)
-
-
-@contextlib.contextmanager
-def _private_directory(directory: Path) -> Iterator[None]:
-    """Have a directory for the length of the block, and the lock that shows that somebody works in it."""
-    with _directory_errors_told(directory):
-        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        remove_left_over(directory.parent)
-        directory.mkdir(mode=0o700)
-    with _locked(directory):
-        try:
-            yield
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[bool]:
-    """Lock a directory until the block or this process ends; tell whether it worked."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _directory_errors_told(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MigrationError(
-            f"the scratch directory {directory} cannot be made or removed: {error.strerror}",
-            "Choose another scratch directory, or mend this one; another load may be at work in it",
-        ) from None
 
 
 @contextlib.contextmanager

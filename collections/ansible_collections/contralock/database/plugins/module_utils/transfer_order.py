@@ -10,6 +10,7 @@ from typing import Any
 
 from .connection import Connection
 from .findings import RuleCount
+from .load_directory import DIRECTORY
 from .pgloader import TESTED_VERSIONS
 from .plan import Plan
 from .run_step import counted, spoken_seconds
@@ -18,8 +19,6 @@ from .target_restore import Restored, TargetRecord
 APPLICATION_NAME = "contralock data_transfer"
 #: The load's own sessions; PostgreSQL cuts an application_name after 63 bytes.
 LOAD_NAME = "contralock load {}"
-#: What the directory of a load begins with.
-DIRECTORY = "load-"
 TIME_LIMIT_SECONDS = 4 * 3600.0
 WORKERS = 2
 

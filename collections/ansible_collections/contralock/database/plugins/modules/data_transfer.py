@@ -190,7 +190,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils.edge import (
@@ -202,19 +202,14 @@ from ansible_collections.contralock.database.plugins.module_utils.edge import (
 from ansible_collections.contralock.database.plugins.module_utils.run_step import Progress
 
 try:
+    from ansible_collections.contralock.database.plugins.module_utils.earlier_load import EarlierLoad, empty, mend
     from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
-    from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (
-        Loaded,
-        Request,
-        check,
-        empty,
-        load,
-        mend,
-    )
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
 else:
     IMPORT_ERROR = None
+if TYPE_CHECKING:
+    from ansible_collections.contralock.database.plugins.module_utils.transfer_order import TransferReport
 
 ARGUMENTS: Mapping[str, Any] = {
     **TARGET_ARGUMENT,
@@ -233,42 +228,54 @@ ARGUMENTS: Mapping[str, Any] = {
 }
 
 
-def request_of(given: Mapping[str, Any]) -> Request:
+def move_data(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
+    begun = time.monotonic()
+    given = module.params
     run = Path(given["run"]) if given["run"] else None
     root = run.parent if run else Path(given["root"])
-    return Request(
+    place = EarlierLoad(
         target=given["target"],
         mapping=parse_mapping(given["mapping"], given["mapping_schema"]),
         root=root,
-        label=run.name if run else "by_hand",
         schema=given["schema"],
         scratch=Path(given["scratch"]) if given["scratch"] else root / "scratch",
         discard_rows=given["discard_rows"],
+    )
+    if given["state"] == "loaded":
+        answer = load_rows(module, place, run.name if run else "by_hand", progress)
+    else:
+        take_back = empty if given["state"] == "empty" else mend
+        restored = take_back(place, check_only=module.check_mode)
+        facts: dict[str, object] = {"rows": sum(restored.rows.values()), "restored": list(restored.objects)}
+        answer = {"changed": restored.changed, **facts, "facts": facts}
+    return {**answer, "seconds": round(time.monotonic() - begun, 3)}
+
+
+def load_rows(module: AnsibleModule, place: EarlierLoad, label: str, progress: Progress) -> dict[str, object]:
+    # Only here: what loads takes longer to be imported than it takes to look whether anything was left.
+    from ansible_collections.contralock.database.plugins.module_utils.transfer_step import (  # noqa: PLC0415 (as above)
+        Request,
+        check,
+        load,
+    )
+
+    given = module.params
+    request = Request(
+        **vars(place),
+        label=label,
         time_limit=given["time_limit"],
         engine=given["engine"],
         accepted_versions=tuple(given["engine_versions"]),
         workers=given["workers"],
         whole_window=given["whole_window"],
     )
+    if module.check_mode:
+        return {"changed": True, **asdict(check(request, Path(given["source"])))}
+    loaded = load(request, Path(given["source"]), progress)
+    return {**facts_of(loaded.report), "catalog": dict(loaded.catalog)}
 
 
-def move_data(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
-    begun = time.monotonic()
-    request = request_of(module.params)
-    if module.params["state"] != "loaded":
-        take_back = empty if module.params["state"] == "empty" else mend
-        restored = take_back(request, check_only=module.check_mode)
-        facts: dict[str, object] = {"rows": sum(restored.rows.values()), "restored": list(restored.objects)}
-        answer = {"changed": restored.changed, **facts, "facts": facts}
-    elif module.check_mode:
-        answer = {"changed": True, **asdict(check(request, Path(module.params["source"])))}
-    else:
-        answer = answer_of(load(request, Path(module.params["source"]), progress))
-    return {**answer, "seconds": round(time.monotonic() - begun, 3)}
-
-
-def answer_of(loaded: Loaded) -> dict[str, object]:
-    report = loaded.report
+def facts_of(report: TransferReport) -> dict[str, object]:
     facts = {
         "rows": report.rows,
         "tables": {name: asdict(table) for name, table in report.tables.items()},
@@ -283,7 +290,7 @@ def answer_of(loaded: Loaded) -> dict[str, object]:
         "earlier_rows": report.earlier_rows,
         "versions": dict(report.versions),
     }
-    return {"changed": True, **facts, "catalog": dict(loaded.catalog), "facts": facts}
+    return {"changed": True, **facts, "facts": facts}
 
 
 def main() -> None:

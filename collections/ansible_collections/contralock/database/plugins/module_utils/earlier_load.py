@@ -1,0 +1,154 @@
+"""What an earlier load has left in the target: whose rows these are, and how they are taken back.
+
+Apart from the load itself, because a run looks here more often than it loads, and a load's libraries take half a second
+to be imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .catalog import Catalog, difference, snapshot
+from .connection import Connection
+from .errors import MigrationError
+from .load_directory import remove_left_over
+from .load_mark import one_load
+from .profile import Mapping as ProfileMapping
+from .run_directory import RUN_ID, RunDirectory
+from .target_restore import (
+    LOADED,
+    Restored,
+    TargetRecord,
+    assert_untouched,
+    record_file,
+    restore_target,
+    standing_record,
+)
+from .target_state import row_counts
+
+
+@dataclass(frozen=True)
+class EarlierLoad:
+    """Where a load may have left something.
+
+    Attributes:
+        target: libpq connection string of the database's owner.
+        mapping: The profile's.
+        root: Directory of the runs, which keeps the record of each target (0700).
+        schema: The target's schema.
+        scratch: Directory for a load's files.
+        discard_rows: Whether rows in the target may go, whoever loaded or changed them.
+    """
+
+    target: str
+    mapping: ProfileMapping
+    root: Path
+    schema: str
+    scratch: Path
+    discard_rows: bool = False
+
+
+def empty(earlier: EarlierLoad, *, check_only: bool = False) -> Restored:
+    """Take back what our load has put into the target; rows that are nobody's load are refused.
+
+    Args:
+        earlier: Where a load may have left something.
+        check_only: Say what would go, and change nothing.
+
+    Raises:
+        MigrationError: See ``restore_target``; or the target holds rows and there is no record of their load.
+    """
+    with one_load(earlier.target) as connection:
+        return _empty(connection, earlier, check_only=check_only)
+
+
+def _empty(connection: Connection, earlier: EarlierLoad, *, check_only: bool) -> Restored:
+    file = record_file(connection, earlier.root)
+    record = standing_record(connection, file)
+    tables = record.tables if record else _tables(connection, earlier)
+    counts = {table: rows for table, rows in row_counts(connection, earlier.schema, tables).items() if rows}
+    if counts and record is None:
+        raise MigrationError(
+            f"the target holds rows, and no load of {earlier.root} put them there ({', '.join(counts)})",
+            "See whose they are; empty the tables by hand when nobody needs them",
+            {"rows": counts},
+        )
+    if check_only and record:
+        if counts and record.state == LOADED and not may_discard(earlier, record):
+            assert_untouched(connection, record)
+        return Restored(0, counts, ())
+    if check_only:
+        return Restored(0, {}, ())
+    remove_left_over(earlier.scratch)
+    if record is None:
+        return Restored(0, {}, ())
+    restored = restore_target(earlier.target, record, discard=may_discard(earlier, record))
+    file.unlink(missing_ok=True)
+    return restored
+
+
+def mend(earlier: EarlierLoad, *, check_only: bool = False) -> Restored:
+    """Take back what a load has left that was killed or could not be taken back. The rows of a finished load stay.
+
+    Args:
+        earlier: Where a load may have left something.
+        check_only: Say what would go and what would be put back, and change nothing.
+
+    Raises:
+        MigrationError: See ``restore_target``.
+    """
+    with one_load(earlier.target) as connection:
+        record = standing_record(connection, record_file(connection, earlier.root))
+        if record is None or record.state == LOADED:
+            return Restored(0, {}, ())
+        if check_only:
+            now = snapshot(connection, earlier.schema)
+            there = [table.name for table in now.tables if table.name in record.tables]
+            counts = {table: rows for table, rows in row_counts(connection, earlier.schema, there).items() if rows}
+            return Restored(0, counts, tuple(difference(record.catalog.description, now.description)))
+        return _empty(connection, earlier, check_only=False)
+
+
+def settled_catalog(connection: Connection, root: Path, schema: str) -> Catalog:
+    """Return the target's schema as it is once an unfinished load of ours is taken back.
+
+    Raises:
+        MigrationError: The record of the load cannot be read.
+    """
+    record = standing_record(connection, record_file(connection, root))
+    return record.catalog if record and record.state != LOADED else snapshot(connection, schema)
+
+
+def _tables(connection: Connection, earlier: EarlierLoad) -> list[str]:
+    there = [table.name for table in snapshot(connection, earlier.schema).tables]
+    return [table for table in there if table not in earlier.mapping.never_carried]
+
+
+def may_discard(earlier: EarlierLoad, record: TargetRecord | None) -> bool:
+    """Tell whether the rows may go: somebody says so now, or said so by going back to SQLite after that load.
+
+    The way back compares first and goes on only when the number of rows that it loses was given to it. It also keeps
+    the application's role out, so that nobody has written since.
+    """
+    return earlier.discard_rows or (record is not None and _was_given_up(earlier.root, record))
+
+
+def _was_given_up(root: Path, record: TargetRecord) -> bool:
+    """Tell whether a later way back has counted what the application wrote, and its operator has given it up.
+
+    One that takes back a cut-over from before its switch counts nothing: the application never wrote there, so that
+    whatever changed is somebody else's. One that went without a server that did not answer has counted nothing either:
+    what is there may be all that is left of it.
+    """
+    if not RUN_ID.fullmatch(record.label):
+        return False
+    later = sorted(path for path in root.glob("*-roll_back-*") if path.name > record.label)
+    for path in later:
+        with contextlib.suppress(MigrationError):
+            way_back = RunDirectory.at(path)
+            examined = way_back.facts("examine")
+            if way_back.outcome() == "done" and examined.get("flipped") and not examined.get("without_target"):
+                return True
+    return False
