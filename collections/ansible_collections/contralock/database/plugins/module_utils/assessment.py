@@ -7,9 +7,10 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from .assessment_report import Assessment, Estimate, LeftBehind, Obstacle, unmatched_rules
@@ -19,6 +20,7 @@ from .constraint_judge import Unjudged, judge_constraints
 from .durable_files import refused_politely
 from .earlier_load import settled_catalog
 from .errors import MigrationError
+from .finding_rows import ORPHAN_MEND
 from .findings import Examination, examine_file
 from .live_copy import Limits, copy_live
 from .pgloader import LARGEST_ROW_BYTES
@@ -29,7 +31,15 @@ from .recorded_schema import drift_of
 from .row_bytes import too_large_rows
 from .run_step import counted
 from .sequence_values import exhausted_sequences
-from .source_file import Progress, UnsoundError, assert_sound, explained, open_source, quote_identifier
+from .source_file import (
+    Progress,
+    UnsoundError,
+    assert_integrity,
+    assert_no_orphans,
+    explained,
+    open_source,
+    quote_identifier,
+)
 from .source_schema import SourceSchema, read_schema
 from .worker_threads import WORKERS
 
@@ -122,19 +132,32 @@ def _asked(connection: Connection, target: str, catalog: Catalog, mapping: Mappi
 
 def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
     """Assess a file at rest: whatever stands in the way hides nothing of the rest."""
-    unsound: tuple[Obstacle, ...] = ()
-    with closing(open_source(path)) as reading:
-        try:
-            assert_sound(reading, progress)
-        except UnsoundError as error:
-            unsound = (_obstacle(error),)
+    progress("integrity", 0, 1)
+    unsound = _unsound(path, assert_integrity)
+    progress("integrity", 1, 1)
     try:
         found = _examined(path, asked, options, progress)
     except MigrationError as error:
         if not unsound:
             raise
         found = _nothing_judged(path, error)
+    if not unsound:
+        # Rows that a foreign key of the target refuses are findings already; of the others SQLite knows.
+        told = {(each.table, frozenset(each.column.split(", "))) for each in found.findings if each.mend == ORPHAN_MEND}
+        progress("foreign keys", 0, 1)
+        unsound = _unsound(path, partial(assert_no_orphans, told=told))
+        progress("foreign keys", 1, 1)
     return replace(found, obstacles=(*asked.drift, *unsound, *found.obstacles))
+
+
+def _unsound(path: Path, check: Callable[[sqlite3.Connection], None]) -> tuple[Obstacle, ...]:
+    """Return what a check of the file refuses."""
+    with closing(open_source(path)) as reading:
+        try:
+            check(reading)
+        except UnsoundError as error:
+            return (_obstacle(error),)
+    return ()
 
 
 def _nothing_judged(path: Path, error: MigrationError) -> Assessment:
