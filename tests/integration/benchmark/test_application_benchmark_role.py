@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_step impor
 from ansible_collections.contralock.database.plugins.module_utils.scratch_database import create_scratch, scratch_exists
 
 from tests.example_runs import closed, facts_of, steps_up_to, write_journal
-from tests.playbooks import play, role
+from tests.playbooks import PROJECT, keep, play, role
 from tests.throwaway_cluster import Database
 
 
@@ -33,7 +34,21 @@ def test_the_preflight_refuses_what_gives_no_measurement(tmp_path: Path) -> None
     ]
     given = {"migration_toolkit_run_directory": str(root), "migration_toolkit_target": ""}
     tasks = [role("application_benchmark", "preflight", **variables) | {"ignore_errors": True} for variables in asked]
-    done = play(tmp_path, tasks, **given)
+    spec = "{{ (lookup('file', path) | from_yaml).argument_specs.main.options | dict2items"
+    asked_of_validation = {
+        "ansible.builtin.validate_argument_spec": {
+            "argument_spec": spec + " | selectattr('key', 'eq', 'validation_benchmark') | items2dict }}",
+            "provided_arguments": {"validation_benchmark": "{{ item }}"},
+        },
+        "vars": {"path": str(PROJECT / "roles/validation/meta/argument_specs.yml")},
+        "loop": ["short", False, "false", "SHORT", "shrt"],
+        "ignore_errors": True,
+        "register": "validated",
+    }
+    kept = keep(tmp_path / "validated", "validated.results | map(attribute='failed')")
+    done = play(tmp_path, [*tasks, asked_of_validation, kept], **given)
+    # Whoever asks for a benchmark in other words than the role's must not get a validation without one.
+    assert json.loads((tmp_path / "validated").read_text()) == [False, False, False, True, True]
     said = " ".join(done.stdout.replace("\\n", " ").split())
     for words in (
         "application_benchmark_clients is [0, 4]",

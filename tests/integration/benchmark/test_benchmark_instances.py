@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 from ansible_collections.contralock.database.plugins.module_utils.benchmark_instances import (
     Application,
     instances,
@@ -22,10 +23,15 @@ from ansible_collections.contralock.database.plugins.module_utils.scratch_databa
     drop_scratch,
     scratch_target,
 )
+from ansible_collections.contralock.database.plugins.module_utils.workload import parse_workload
+from ansible_collections.contralock.database.plugins.modules.application_benchmark import application_of
 
+from tests.playbooks import PROJECT
 from tests.throwaway_cluster import Database
 
-ALONE = Application(command=[], unit="contralock.service")
+#: More than an hour: 3 mixes, 3 numbers of clients, 2 rounds of a minute each, on both databases in both ways.
+LONG = {"clients": [1, 2, 4], "rounds": 2, "seconds": 60.0, "warm_up": 5.0}
+ALONE = Application(command=[], unit="contralock.service", seconds=60)
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def test_a_database_that_no_migration_made_is_left_alone(source: Path, database:
 def test_nobody_elses_port_is_used(source: Path, scratch: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        application = Application(command=["/bin/false"], unit="contralock.service", ports=(port, port))
+        application = Application(command=["/bin/false"], unit="contralock.service", seconds=60, ports=(port, port))
         with (
             pytest.raises(MigrationError, match=f"port {port} cannot be the benchmark's"),
             instances(application, source, scratch, tmp_path / "work"),
@@ -107,3 +113,13 @@ def test_nobody_elses_port_is_used(source: Path, scratch: str, tmp_path: Path) -
 def test_the_live_units_limits_hold(quota: str, limit: list[str]) -> None:
     shown = {"CPUQuotaPerSecUSec": quota, "MemoryMax": "536870912", "TasksMax": "infinity", "CPUWeight": "[not set]"}
     assert list(limits_of(shown)) == ["MemoryMax=536870912", *limit]
+
+
+def test_an_instance_lives_as_long_as_the_measurements_may_take() -> None:
+    workload = parse_workload(yaml.safe_load((PROJECT / "files/application/workload.yml").read_text()))
+    assert len(workload.mixes) == 3
+    plain = {"mixes": [], "start_command": ["/bin/true"], "unit": "contralock.service", "role": "", "password": ""}
+    given = {**plain, **LONG, "pool_max": 1, "ports": [1, 2], "environment": {}}
+    # Each may last two minutes longer until its last answer has come, and one until all clients have connected.
+    assert application_of(given, workload).seconds >= (3 * 3 * 2 * 2 * 2) * (60 + 5 + 120 + 60)
+    assert application_of({**given, "mixes": ["mixed"]}, workload).seconds < application_of(given, workload).seconds / 2

@@ -22,11 +22,13 @@ from .live_databases import Live, refuse_live
 from .run_step import Progress, no_progress, readable_bytes
 from .workload import MOST_PICKED, Workload, sql_for
 from .workload_clients import Place, balances, wait_for
-from .workload_driver import Load, Tally, ceiling, drive
+from .workload_driver import END_SECONDS, START_SECONDS, Load, Tally, ceiling, drive
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 WAYS = ("application", "direct")
 SECONDS, SESSIONS, WAKE_SECONDS = 5.0, 10, 5.0
+#: For reading all accounts twice, which nothing limits; and before the first measurement.
+MONEY_SECONDS, AROUND_SECONDS = 60.0, 600.0
 #: A bottleneck begins here: what is measured above this share of the driver's own ceiling measures the driver.
 SHARE_OF_CEILING = 0.5
 _MEMORY = "MemTotal:"
@@ -93,6 +95,11 @@ def measure(request: Request, progress: Progress = no_progress) -> dict[str, Any
         progress({"line": what, "table": what, "rows": number, "of_rows": total, "seconds_left": left})
         measured[number % len(loads)].append(_measured(load, picked))
     return _document(request, [_median(each) for each in measured], top)
+
+
+def most_seconds(measurements: int, seconds: float, warm_up: float) -> int:
+    """Return within how many seconds that many measurements have ended, or have failed for being too slow."""
+    return ceil(AROUND_SECONDS + measurements * (START_SECONDS + warm_up + seconds + END_SECONDS + MONEY_SECONDS))
 
 
 def _wake(request: Request, place: Place, picked: Mapping[str, Sequence[str]]) -> None:

@@ -53,17 +53,17 @@ class Application:
         pool_max: How many connections it may hold.
         ports: Its ports on 127.0.0.1, for SQLite and PostgreSQL.
         environment: Further variables.
-        seconds: After which an instance ends in any case.
+        seconds: After which an instance ends in any case: no sooner than the benchmark.
     """
 
     command: Sequence[str]
     unit: str
+    seconds: int
     role: str = ""
     password: str = field(default="", repr=False)
     pool_max: int = 10
     ports: tuple[int, int] = (5701, 5702)
     environment: Mapping[str, str] = field(default_factory=dict)
-    seconds: int = 3600
 
 
 @dataclass(frozen=True)

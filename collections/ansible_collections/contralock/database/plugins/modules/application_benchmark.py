@@ -14,7 +14,8 @@ description:
   - Whatever the live application's C(.env) names is refused, and so is a database that
     M(contralock.database.scratch_database) has not made.
   - The instances are transient units of systemd with the live unit's account and limits. They and the copy are gone
-    when the module ends; what a killed one leaves, the next call removes, and O(state=absent).
+    when the module ends; what a killed one leaves, the next call removes, and O(state=absent). An instance that nobody
+    ends does so by itself when the measurements must have ended.
 author:
   - ContraLock migration team (@contralock)
 options:
@@ -157,6 +158,7 @@ try:
         WAYS,
         Request,
         measure,
+        most_seconds,
     )
     from ansible_collections.contralock.database.plugins.module_utils.benchmark_instances import (
         Application,
@@ -170,7 +172,7 @@ try:
     )
     from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
     from ansible_collections.contralock.database.plugins.module_utils.live_databases import read_live, refuse_live
-    from ansible_collections.contralock.database.plugins.module_utils.workload import parse_workload
+    from ansible_collections.contralock.database.plugins.module_utils.workload import Workload, parse_workload
     from ansible_collections.contralock.database.plugins.module_utils.workload_clients import Place
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
@@ -216,7 +218,7 @@ def benchmark(module: AnsibleModule, progress: Progress) -> Mapping[str, object]
     for port in given["ports"]:
         refuse_live(Place("sqlite", url=f"http://127.0.0.1:{port}"), live)
     refuse_live(Place("postgresql", target=given["target"]), live)
-    with instances(application_of(given), Path(given["source"]), given["target"], work) as places:
+    with instances(application_of(given, workload), Path(given["source"]), given["target"], work) as places:
         request = Request(
             places=places,
             workload=workload,
@@ -240,10 +242,13 @@ def benchmark(module: AnsibleModule, progress: Progress) -> Mapping[str, object]
     return {"changed": False, "benchmark": document, **said, "right": right, "facts": facts}
 
 
-def application_of(given: Mapping[str, Any]) -> Application:
+def application_of(given: Mapping[str, Any], workload: Workload) -> Application:
+    # On both databases, in both ways.
+    measurements = 2 * len(WAYS) * len(given["mixes"] or workload.mixes) * len(given["clients"]) * given["rounds"]
     return Application(
         command=given["start_command"],
         unit=given["unit"],
+        seconds=most_seconds(measurements, given["seconds"], given["warm_up"]),
         role=given["role"],
         password=given["password"],
         pool_max=given["pool_max"],
