@@ -74,6 +74,33 @@ def test_a_unique_key_of_names_that_need_quotes_is_found(tmp_path: Path, databas
     assert list(pair.compare().notes) == ["k: unique in the source, and not in the target: Grp"]
 
 
+def test_a_unique_key_without_regard_to_case_is_found_where_the_target_folds(
+    tmp_path: Path, database: Database
+) -> None:
+    """As a draft folds them: lower() in the collation "C" knows the letters that NOCASE knows."""
+    path = tmp_path / "small.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(
+            'CREATE TABLE k (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE UNIQUE, "B b" TEXT COLLATE NOCASE, c TEXT,'
+            " d TEXT COLLATE RTRIM UNIQUE, e TEXT COLLATE NOCASE UNIQUE, f INTEGER COLLATE NOCASE UNIQUE,"
+            ' g TEXT UNIQUE, h TEXT COLLATE NOCASE UNIQUE, UNIQUE ("B b", c))'
+        )
+    pair = Pair(path, database.conninfo, Mapping(NamingRule.KEEP))
+    pair.sql(
+        'CREATE TABLE k (id bigint PRIMARY KEY, a text, "B b" varchar(20), c text, d text, e text UNIQUE,'
+        " f bigint UNIQUE, g text, h text)",
+        'CREATE UNIQUE INDEX k1 ON k (lower(a COLLATE "C"))',
+        'CREATE UNIQUE INDEX k2 ON k (c, upper("B b" COLLATE "C"))',
+        "CREATE UNIQUE INDEX k3 ON k (rtrim(d))",
+        "CREATE UNIQUE INDEX k4 ON k (lower(g))",
+        "CREATE UNIQUE INDEX k5 ON k (lower(h || 'x'))",
+    )
+    assert sorted(pair.compare().notes) == [
+        "k: unique in the source, and not in the target: h",
+        "k: unique without regard to case in the source, and with it in the target: e",
+    ]
+
+
 #: What is done to the target, and the objects that the faults are about.
 ALTERED = {
     "a type": ("ALTER TABLE notes ALTER person TYPE integer", ["column public.notes.person"]),

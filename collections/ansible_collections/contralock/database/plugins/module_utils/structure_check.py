@@ -7,8 +7,9 @@ the profile may mean it so. But the operator is told.
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from .catalog import Catalog, Description, Index
@@ -17,6 +18,20 @@ from .recorded_schema import alteration, without_objects
 from .source_file import explained, quote_identifier
 from .source_schema import ask_schema
 from .target_moment import Moment
+
+#: Columns of a uniqueness, each with SQLite's collation of it.
+_Key = tuple[tuple[str, str], ...]
+#: A function of one text, as PostgreSQL spells it in an index: lower(((name)::text COLLATE "C")).
+_FUNCTION = re.compile(
+    r"""(?P<function>lower|upper|rtrim)\(\(*(?P<column>"(?:[^"]|"")+"|\w+)\)*(?:::(?:text|character\ varying)\)*)?
+        (?:\ COLLATE\ [^()]+\)*)?\)""",
+    re.VERBOSE,
+)
+#: SQLite's collations that call different texts equal (https://www.sqlite.org/datatype3.html#collation): what they
+#: leave out of account, and the functions that do.
+_IGNORED: Mapping[str, str] = {"NOCASE": "case", "RTRIM": "blanks at the end"}
+_FOLDING: Mapping[str, tuple[str, ...]] = {"NOCASE": ("lower", "upper"), "RTRIM": ("rtrim",)}
+_TEXTS = ("text", "varchar")
 
 
 def structural_faults(moment: Moment, plan: Plan, expected: Description | None) -> tuple[list[str], list[str]]:
@@ -86,16 +101,15 @@ class _Declared:
         ]
         if optional:
             yield f"{name}: NOT NULL in the source, and may be NULL in the target: {', '.join(optional)}"
-        # PostgreSQL quotes a column in an index where its name needs that.
-        spelled = {quote_identifier(column.name): column.name for column in self.plan.catalog.columns_of(name)}
-        unique = [
-            {spelled.get(column, column) for column in index.columns}
-            for index in self.plan.catalog.indexes
-            if index.table == name and _is_unique(index)
-        ]
-        for columns in self._unique():
-            if not any(index <= set(columns) for index in unique):
-                yield f"{name}: unique in the source, and not in the target: {', '.join(columns)}"
+        kept = [self._members(index) for index in self.plan.catalog.indexes if index.table == name]
+        for key in self._unique():
+            found = [index for index in kept if index and index.keys() <= dict(key).keys()]
+            named = ", ".join(column for column, _ in key)
+            if not found:
+                yield f"{name}: unique in the source, and not in the target: {named}"
+            elif weaker := min((self._weaker(index, dict(key)) for index in found), key=len):
+                ignored = " and ".join(weaker)
+                yield f"{name}: unique without regard to {ignored} in the source, and with it in the target: {named}"
         for columns, parent in self._references():
             yield f"{name}: refers to {parent} in the source, and to nothing in the target: {', '.join(columns)}"
 
@@ -105,14 +119,44 @@ class _Declared:
         found = [names.get(str(column).lower()) for column in columns]
         return None if None in found else tuple(str(name) for name in found)
 
-    def _unique(self) -> Iterator[tuple[str, ...]]:
+    def _unique(self) -> Iterator[_Key]:
+        """Yield each uniqueness of carried columns once, by the target's names."""
         listed = 'SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial ORDER BY name'
-        indexed = "SELECT name FROM pragma_index_info(?) ORDER BY seqno"
+        indexed = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno"
         with explained("the source's schema"):
             indexes = [name for (name,) in ask_schema(self.source, listed, [self.table.source.name])]
-            found = [[column for (column,) in ask_schema(self.source, indexed, [str(index)])] for index in indexes]
-        named = {self._targets(columns) for columns in [*found, self.table.source.key] if columns}
-        yield from sorted(columns for columns in named if columns)
+            found = [list(ask_schema(self.source, indexed, [str(index)])) for index in indexes]
+        keys: set[_Key] = set()
+        for members in found:
+            if columns := self._targets(column for column, _ in members):
+                keys.add(tuple(zip(columns, (str(collation) for _, collation in members), strict=True)))
+        # An INTEGER PRIMARY KEY has no index.
+        if own := self._targets(self.table.source.key):
+            keys |= set() if any(dict(key).keys() == set(own) for key in keys) else {tuple((each, "") for each in own)}
+        yield from sorted(keys)
+
+    def _members(self, index: Index) -> dict[str, str]:
+        """Return each column of a uniqueness of all rows, with the function of it that is unique; else nothing."""
+        # PostgreSQL quotes a column in an index where its name needs that.
+        names = [column.name for column in self.plan.catalog.columns_of(index.table)]
+        spelled = {name: name for name in names} | {quote_identifier(name): name for name in names}
+        found: dict[str, str] = {}
+        for member in index.columns if index.unique and not index.partial else ():
+            computed = _FUNCTION.fullmatch(member)
+            name = spelled.get(computed["column"] if computed else member)
+            if name is None:
+                return {}
+            found[name] = computed["function"] if computed else ""
+        return found
+
+    def _weaker(self, index: Mapping[str, str], key: Mapping[str, str]) -> list[str]:
+        """Say what a uniqueness of the target tells apart, and that of the source does not."""
+        types = {each.name: each.type_name for each in self.plan.catalog.columns_of(self.table.target)}
+        return [
+            _IGNORED[key[name]]
+            for name, function in index.items()
+            if key[name] in _IGNORED and types[name] in _TEXTS and function not in _FOLDING[key[name]]
+        ]
 
     def _references(self) -> Iterator[tuple[tuple[str, ...], str]]:
         targets = {table.source.name: table.target for table in self.plan.tables}
@@ -125,7 +169,3 @@ class _Declared:
             columns, parent = self._targets(key.columns), targets.get(key.table)
             if columns and parent and (frozenset(columns), parent) not in kept:
                 yield columns, parent
-
-
-def _is_unique(index: Index) -> bool:
-    return index.unique and not index.partial
