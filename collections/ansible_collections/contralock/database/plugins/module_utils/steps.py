@@ -94,7 +94,8 @@ REHEARSE = _steps(
 BENCHMARK = _steps(
     BENCHMARK_AGAIN,
     ("open", "Open the run", "unchanged", True),
-    ("snapshot", "Take a snapshot while the application runs", "unchanged", True),
+    # Of the live file, or after a cut-over of its backup.
+    ("snapshot", "Take a copy of the SQLite file", "unchanged", True),
     ("scratch", "Make the scratch database", "unchanged", True),
     ("transfer", "Load every row into the scratch database", "unchanged", True),
     ("compare", "Compare every cell", "unchanged", True),
