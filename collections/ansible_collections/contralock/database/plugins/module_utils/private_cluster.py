@@ -35,6 +35,8 @@ START_SECONDS = 60.0
 END_SECONDS = 30.0
 PREFIX = "contralock-cluster-"
 LOCK = "lock"
+#: A folder gets its lock at once; one without it that is older belongs to nobody any more.
+WITHOUT_LOCK_SECONDS = 600.0
 
 #: The content is a copy, which costs nothing but time to make again: so nothing waits for a disk.
 SETTINGS: Mapping[str, str] = {
@@ -165,9 +167,15 @@ def _unprivileged() -> list[str]:
 def _remove_left_over() -> None:
     """Remove the folders of processes that were killed: nobody holds their lock, and their server has ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), (folder / LOCK).open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if not (folder / LOCK).exists():
+                # A new one, or what an initdb that outlived its process left when it was swept away.
+                if time.time() - folder.stat().st_mtime > WITHOUT_LOCK_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
+            with (folder / LOCK).open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _create(cluster: Cluster, settings: Mapping[str, str], access_rules: Sequence[str]) -> None:
