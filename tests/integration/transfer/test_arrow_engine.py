@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import arrow_engine, session_crew
 from ansible_collections.contralock.database.plugins.module_utils.arrow_engine import copy_part
-from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
+from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.deferred_objects import find_deferred, take_away
@@ -22,11 +20,10 @@ from ansible_collections.contralock.database.plugins.module_utils.profile import
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
     restore_target,
 )
-from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
 from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import ROWS, Target, begun
+from tests.integration.transfer.transfer_server import ROWS, Target, assert_empty_and_whole, begun, plant, replanned
 
 SPLIT = "ansible_collections.contralock.database.plugins.module_utils.arrow_engine.split_rows"
 
@@ -36,26 +33,10 @@ def engine() -> str:
     return "arrow"
 
 
-def plant(order: Transfer, *statements: str) -> None:
-    with contextlib.closing(sqlite3.connect(order.source, isolation_level=None)) as source:
-        for statement in statements:
-            source.execute(statement)
-
-
 def refused(order: Transfer, progress: Callable[[Any], None] | None = None) -> str:
     with pytest.raises(MigrationError) as refusal:
         transfer(order, progress)
     return str(refusal.value)
-
-
-def assert_empty_and_whole(order: Transfer, connection: Connection) -> None:
-    assert set(row_counts(connection, "public", order.tables).values()) == {0}
-    assert difference(order.plan.catalog.description, snapshot(connection).description) == []
-
-
-def replanned(order: Transfer, owner: Connection) -> Transfer:
-    """The same order after the schema was changed."""
-    return replace(order, plan=replace(order.plan, catalog=snapshot(owner)))
 
 
 @pytest.mark.parametrize("workers", [1, 3])

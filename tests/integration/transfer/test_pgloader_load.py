@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import pgloader
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
-from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, settings_of
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.pgloader import Load, assert_version, run_pgloader
 from ansible_collections.contralock.database.plugins.module_utils.stunnel import (
@@ -66,6 +66,7 @@ class Loader:
             "tables": list(rows),
             "schema": "public",
             "application_name": NAME,
+            "settings": settings_of(self.owner),
             "largest_row_bytes": 1000,
             "time_limit": 60.0,
             "directory": directory,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
+from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.load_mark import is_marked, set_mark
@@ -30,7 +30,7 @@ from ansible_collections.contralock.database.plugins.module_utils.target_restore
 from ansible_collections.contralock.database.plugins.module_utils.target_state import grant_connect, row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
-from tests.integration.transfer.transfer_server import APPLICATION, ROWS, SECRET, Target, begun
+from tests.integration.transfer.transfer_server import APPLICATION, ROWS, SECRET, Target, assert_empty_and_whole, begun
 
 ROOT = Path(__file__).parents[3]
 NAME = "contralock load test"
@@ -67,11 +67,6 @@ def recorded(order: Transfer) -> TargetRecord:
     record = TargetRecord.read(order.record)
     assert record
     return record
-
-
-def assert_empty_and_whole(order: Transfer, connection: Connection) -> None:
-    assert set(row_counts(connection, "public", order.tables).values()) == {0}
-    assert difference(order.plan.catalog.description, snapshot(connection).description) == []
 
 
 def programs(folder: Path) -> list[str]:

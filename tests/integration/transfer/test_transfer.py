@@ -18,15 +18,24 @@ from ansible_collections.contralock.database.plugins.module_utils import pgloade
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
+from ansible_collections.contralock.database.plugins.module_utils.load_directory import remove_left_over
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 from ansible_collections.contralock.database.plugins.module_utils.schema_history import add_record
-from ansible_collections.contralock.database.plugins.module_utils.load_directory import remove_left_over
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 
 from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import ROWS, SECRET, Target, both_engines, fake_pgloader
+from tests.integration.transfer.transfer_server import (
+    ROWS,
+    SECRET,
+    Target,
+    assert_empty_and_whole,
+    both_engines,
+    fake_pgloader,
+    plant,
+    replanned,
+)
 
 USER = """INSERT INTO users (email, password, first_name, last_name, role)
           VALUES ('x@example.org', 'x', 'A', 'B', 'client')"""
@@ -36,9 +45,8 @@ def counts(order: Transfer, connection: Connection) -> dict[str, int]:
     return row_counts(connection, "public", order.tables)
 
 
-def assert_empty_and_whole(order: Transfer, connection: Connection) -> None:
-    assert set(counts(order, connection).values()) == {0}
-    assert difference(order.plan.catalog.description, snapshot(connection).description) == []
+def assert_nothing_left(order: Transfer, connection: Connection) -> None:
+    assert_empty_and_whole(order, connection)
     assert list(order.scratch.iterdir()) == []
 
 
@@ -54,12 +62,6 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a load tell as often as it looks."""
     monkeypatch.setattr(pgloader, "TICK_SECONDS", 0.0)
     monkeypatch.setattr(session_crew, "TICK_SECONDS", 0.0)
-
-
-def plant(order: Transfer, *statements: str) -> None:
-    with contextlib.closing(sqlite3.connect(order.source, isolation_level=None)) as source:
-        for statement in statements:
-            source.execute(statement)
 
 
 @both_engines
@@ -154,7 +156,7 @@ def test_an_earlier_load_stays_until_the_next_one_is_judged(order: Transfer, own
     assert f"load: taking out {ROWS} rows that the target holds" in said
     gone = f"{ROWS} rows that stood there before are gone: what belongs there has to be loaded again"
     assert notes_of(interrupted.value) == ["The target is empty and whole again", gone]
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
     # What was lost then is not lost again.
     with pytest.raises(KeyboardInterrupt) as interrupted:
         transfer(order, interrupt)
@@ -173,7 +175,7 @@ def test_what_does_not_fit_is_told_before_anything_is_loaded(
     assert not order.source.with_suffix(".sqlite.ran").exists()
     # pgloader's copy is examined before the target is touched; the record of a load that was taken back does no harm.
     assert order.record.exists() is (order.engine == "arrow")
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 @both_engines
@@ -181,7 +183,7 @@ def test_what_does_not_fit_between_rows_is_told_too(order: Transfer, owner: Conn
     plant(order, "UPDATE users SET email = 'Same@example.org ' WHERE rowid = 1")
     plant(order, "UPDATE users SET email = 'same@example.org' WHERE rowid = 2")
     assert "users.email" in refused(order)[0]
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 def test_rows_that_pgloader_could_not_carry_are_refused(
@@ -192,7 +194,7 @@ def test_rows_that_pgloader_could_not_carry_are_refused(
     message, _ = refused(order)
     assert "too large for pgloader, which carries up to 1,000,000 bytes (messages 1,000," in message
     assert not order.record.exists()
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 @both_engines
@@ -205,9 +207,9 @@ def test_a_schema_that_was_altered_since_it_was_made_is_refused(order: Transfer,
     """The plan knows the altered schema, which looks whole."""
     add_record(owner, load_changes(PROFILE / "schema")[-1], 1, {}, order.plan.catalog.description)
     owner.execute("ALTER TABLE wallets DROP CONSTRAINT wallets_balance_check")
-    order = replace(order, plan=replace(order.plan, catalog=snapshot(owner)))
+    order = replanned(order, owner)
     assert "wallets_balance_check: missing, was CHECK ((balance >= 0))" in refused(order)[0]
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 @both_engines
@@ -219,7 +221,7 @@ def test_a_table_outside_that_refers_to_one_inside_is_refused(order: Transfer, o
 @both_engines
 def test_a_row_that_only_the_server_can_refuse(order: Transfer, owner: Connection) -> None:
     owner.execute("ALTER TABLE wallets ADD CONSTRAINT odd CHECK (md5(id::text || balance) < '1')")
-    order = replace(order, plan=replace(order.plan, catalog=snapshot(owner)))
+    order = replanned(order, owner)
     message, _ = refused(order)
     assert 'Database error 23514: new row for relation "wallets" violates check constraint "odd"' in message
     assert ("pgloader reported faults" if order.engine == "pgloader" else "the server refused the load") in message
@@ -228,7 +230,7 @@ def test_a_row_that_only_the_server_can_refuse(order: Transfer, owner: Connectio
     with contextlib.closing(sqlite3.connect(order.source)) as source:
         assert source.execute("SELECT balance FROM wallets WHERE _id = ?", [found[1]]).fetchone() == (int(found[2]),)
     assert "Mend the rows in the source that break the target's CHECK" in message
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 #: What a pgloader may leave behind that ends with exit code 0: SQL -> what the refusal names.
@@ -258,7 +260,7 @@ def test_a_pgloader_that_lies(
     message, details = refused(order)
     assert "ended without a fault" in message
     assert named in f"{message}{details}"
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 def test_the_schema_can_be_beyond_repair(
@@ -279,13 +281,13 @@ def test_a_pgloader_that_fails_after_rows(
     script = {"all": '"$REAL" "$@"; exit 4', "part": '"$REAL" "$@" & sleep 0.5; kill -9 $!; exit 4'}[when]
     fake_pgloader(order.source.parent, script, monkeypatch)
     assert "exit code 4" in refused(order)[0]
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 def test_a_pgloader_that_hangs(order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_pgloader(order.source.parent, '"$REAL" "$@"; sleep 1000', monkeypatch)
     assert "time limit" in refused(replace(order, time_limit=3))[0]
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 @both_engines
@@ -300,7 +302,7 @@ def test_an_interruption_takes_everything_back(
 
     with pytest.raises(KeyboardInterrupt):
         transfer(order, interrupt)
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 def test_sessions_that_are_ended_on_the_server(
@@ -313,7 +315,7 @@ def test_sessions_that_are_ended_on_the_server(
     with psycopg.connect(target.administrator, autocommit=True) as administrator:
         refused(replace(order, time_limit=5), lambda _: ended.extend(administrator.execute(query).fetchall()))
     assert ended
-    assert_empty_and_whole(order, owner)
+    assert_nothing_left(order, owner)
 
 
 @pytest.mark.parametrize(

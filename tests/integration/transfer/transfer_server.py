@@ -8,16 +8,19 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.load_mark import set_mark
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import TargetRecord, database_oid
+from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer
 from psycopg.conninfo import make_conninfo
 
@@ -81,6 +84,23 @@ def begun(order: Transfer, owner: Connection) -> TargetRecord:
     record = order.record_of(database_oid(owner))
     set_mark(owner, record.mark)
     return record
+
+
+def plant(order: Transfer, *statements: str) -> None:
+    """Change the source, as an application does that commits each statement."""
+    with contextlib.closing(sqlite3.connect(order.source, isolation_level=None)) as source:
+        for statement in statements:
+            source.execute(statement)
+
+
+def replanned(order: Transfer, owner: Connection) -> Transfer:
+    """Return the same order after the schema was changed."""
+    return replace(order, plan=replace(order.plan, catalog=snapshot(owner)))
+
+
+def assert_empty_and_whole(order: Transfer, connection: Connection) -> None:
+    assert set(row_counts(connection, "public", order.tables).values()) == {0}
+    assert difference(order.plan.catalog.description, snapshot(connection).description) == []
 
 
 def free_port() -> int:

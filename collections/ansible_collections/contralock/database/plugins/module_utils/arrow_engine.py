@@ -34,14 +34,12 @@ from .source_file import explained, open_source
 from .target_restore import TargetRecord
 from .transfer_order import APPLICATION_NAME, Engine, Loader, Outcome, Pace, Progress, TableReport, Transfer
 
-#: Of each session. Time limits of the role or the database are meant for the application's short questions; a server
-#: that has lost its client shall notice; names in the catalog's words are whole. The sessions build indexes beside one
-#: another: with helpers of each the server's CPU time was a fifth longer.
+#: Of each session. A server that has lost its client shall notice; names in the catalog's words are whole, and an index
+#: without a tablespace is the database's own. The sessions build indexes beside one another: with helpers of each the
+#: server's CPU time was a fifth longer.
 SETTINGS = {
     "search_path": "",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
+    "default_tablespace": "",
     "client_connection_check_interval": "2s",
     "maintenance_work_mem": "128MB",
     "max_parallel_maintenance_workers": "0",

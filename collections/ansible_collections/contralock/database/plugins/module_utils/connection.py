@@ -38,6 +38,29 @@ DEFAULTS: Mapping[str, str] = {
     "keepalives_count": "4",
 }
 
+#: Of each session, whatever a server, a database or a role prescribes: time limits are meant for the application's
+#: short questions, and what is read and written means the same everywhere. A name that a server does not know is left
+#: out.
+SETTINGS: Mapping[str, str] = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "datestyle": "ISO",
+    "client_min_messages": "notice",
+    "synchronous_commit": "on",
+}
+# What is said to be there must survive a crash of the server; one that waits for replicas besides goes on doing so.
+_SET = """
+SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)
+ WHERE current_setting(name, true) IS NOT NULL AND (name <> 'synchronous_commit' OR current_setting(name) = 'off')"""
+_ASK = (
+    "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name WHERE current_setting(name, true) IS NOT NULL"
+)
+
 #: Part of libpq's or the server's message -> what the operator does about it; the first that matches counts.
 MENDS: tuple[tuple[str, str], ...] = (
     (
@@ -95,7 +118,7 @@ def connect(conninfo: str, application_name: str, password: str | None = None) -
         password: The role's password where no file holds it; None leaves it to libpq.
 
     Returns:
-        The connection. Over TCP the server's certificate was verified, name included.
+        The connection, with ``SETTINGS``. Over TCP the server's certificate was verified, name included.
 
     Raises:
         MigrationError: The string holds a secret, is malformed or weakens TLS; or there is no connection.
@@ -105,12 +128,19 @@ def connect(conninfo: str, application_name: str, password: str | None = None) -
         parameters["password"] = password
     try:
         connection = psycopg.connect("", autocommit=True, **parameters)  # type: ignore[arg-type]  # because psycopg types each keyword
-        if not (connection.info.parameter_status("DateStyle") or "").startswith("ISO"):
-            # A role, database or server may have another one, in which psycopg reads no times.
-            connection.execute("SET DateStyle TO ISO")
     except psycopg.Error as error:
         raise connection_refusal(error, conninfo) from None
+    try:
+        connection.execute(_SET, [list(SETTINGS), list(SETTINGS.values())])
+    except psycopg.Error as error:
+        connection.close()
+        raise connection_refusal(error, conninfo) from None
     return connection
+
+
+def settings_of(connection: Connection) -> dict[str, str]:
+    """Return what a session from ``connect`` has of ``SETTINGS``, for sessions that another program opens."""
+    return {str(name): str(value) for name, value in connection.execute(_ASK, [list(SETTINGS)])}
 
 
 def session_parameters(conninfo: str, application_name: str) -> dict[str, str]:

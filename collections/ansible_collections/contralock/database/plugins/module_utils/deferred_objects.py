@@ -106,7 +106,7 @@ def take_away(connection: Connection, deferred: Deferred) -> None:
     of_keys = {(each.table, each.name) for each in deferred.keys}
     try:
         with connection.transaction():
-            set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"})
+            set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms"})
             for constraint in (*deferred.foreign_keys, *deferred.keys):
                 connection.execute(dropped(constraint))
             for index in deferred.indexes:

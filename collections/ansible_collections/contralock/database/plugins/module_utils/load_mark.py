@@ -24,7 +24,6 @@ LOCK_KEY = lock_key("contralock_migration.load")
 LOCK_WAIT_SECONDS = 5
 #: Of the session that holds the lock: it has nothing to do for hours, and a server that has lost its host shall notice.
 _SETTINGS = {
-    "idle_session_timeout": "0",
     "tcp_keepalives_idle": "60",
     "tcp_keepalives_interval": "15",
     "tcp_keepalives_count": "4",

@@ -65,6 +65,7 @@ class Load:
         tables: The tables in it.
         schema: The target's schema, unquoted.
         application_name: How its sessions show themselves; at most 63 bytes.
+        settings: Parameters of the server for its sessions, which it sets in each one before anything else.
         largest_row_bytes: Bytes of the largest row in the file.
         time_limit: Seconds.
         directory: A private directory (0700) for its files; its path is plain.
@@ -75,6 +76,7 @@ class Load:
     tables: Sequence[str]
     schema: str
     application_name: str
+    settings: Mapping[str, str]
     largest_row_bytes: int
     time_limit: float
     directory: Path
@@ -153,8 +155,7 @@ def assert_speakable(endpoint: Endpoint) -> None:
 def load_text(load: Load, tunnel: Tunnel, dbname: str) -> str:
     """Write the load command.
 
-    The user comes from PGUSER, because the grammar takes few signs in it, and names stay as they are spelled. A time
-    limit that an administrator set for the role must not end the load: it has its own.
+    The user comes from PGUSER, because the grammar takes few signs in it, and names stay as they are spelled.
     """
     for path in (load.prepared, tunnel.directory):
         if not PLAIN_PATH.fullmatch(str(path)):
@@ -165,9 +166,9 @@ def load_text(load: Load, tunnel: Tunnel, dbname: str) -> str:
     prefetch = max(1, min(PREFETCH_ROWS, PREFETCH_BYTES // max(load.largest_row_bytes, 1)))
     settings = {
         "application_name": load.application_name,
+        **load.settings,
         "search_path": f'"{load.schema}"',
-        "statement_timeout": "0",
-        "idle_in_transaction_session_timeout": "0",
+        "default_tablespace": "",
         "client_connection_check_interval": "2s",
     }
     # A table takes a reader and a writer: two workers load one table at a time.

@@ -8,7 +8,7 @@ from functools import partial
 
 import psycopg
 
-from .connection import Connection, connect
+from .connection import Connection, connect, settings_of
 from .durable_files import assert_room
 from .errors import MigrationError
 from .pgloader import LARGEST_ROW_BYTES, Load, assert_speakable, assert_version, run_pgloader, unspeakable
@@ -66,17 +66,18 @@ def _prepare(order: Transfer, say: Progress, _holds_rows: bool) -> Loader:
 
 def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progress) -> Outcome:
     begun = time.monotonic()
-    load = Load(
-        prepared=prepared.path,
-        tables=order.tables,
-        schema=order.plan.schema,
-        application_name=record.application_name,
-        largest_row_bytes=prepared.largest_row_bytes,
-        time_limit=order.time_limit,
-        directory=order.directory,
-        rows=RefusedRows(order.plan.catalog, order.plan.sensitive),
-    )
     with connect(order.target, APPLICATION_NAME) as connection:
+        load = Load(
+            prepared=prepared.path,
+            tables=order.tables,
+            schema=order.plan.schema,
+            application_name=record.application_name,
+            settings=settings_of(connection),
+            largest_row_bytes=prepared.largest_row_bytes,
+            time_limit=order.time_limit,
+            directory=order.directory,
+            rows=RefusedRows(order.plan.catalog, order.plan.sensitive),
+        )
         watcher = _Watcher(connection, order, sum(prepared.rows.values()), say)
         endpoint = endpoint_of(connection)
         with local_socket(endpoint, order.directory) as tunnel:

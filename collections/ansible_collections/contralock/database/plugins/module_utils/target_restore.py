@@ -292,7 +292,7 @@ def _restore(connection: Connection, record: TargetRecord, *, empty: bool) -> tu
     if not (found or empty):
         return ()
     with connection.transaction():
-        settings = {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"}
+        settings = {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "default_tablespace": ""}
         set_locally(connection, {**SPELLING, **settings})
         there = snapshot(connection, before.schema)
         if empty:

@@ -114,7 +114,7 @@ def _ask(connection: Connection, schema: str, tables: Iterable[str], value: str)
     with connection.transaction():
         if alone:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        set_locally(connection, {**SPELLING, "row_security": "off", "statement_timeout": "0"})
+        set_locally(connection, {**SPELLING, "row_security": "off"})
         for table in tables:
             query = sql.SQL("SELECT {} FROM {} t").format(sql.SQL(value), sql.Identifier(schema, table))
             found = connection.execute(query).fetchone()
@@ -168,7 +168,7 @@ def _lock_refused(connection: Connection) -> Iterator[None]:
     """Say it when another session holds a table for too long; the block is (part of) a transaction."""
     try:
         with connection.transaction():
-            set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms", "statement_timeout": "0"})
+            set_locally(connection, {"lock_timeout": f"{LOCK_WAIT_MILLISECONDS}ms"})
             yield
     except psycopg.errors.LockNotAvailable:
         raise MigrationError(

@@ -250,7 +250,6 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progre
     begun = time.monotonic()
     # A new connection: the load may have lasted longer than a firewall lets an idle one live.
     with connect(order.target, APPLICATION_NAME) as connection:
-        connection.execute("SET statement_timeout = 0")
         say({"line": "load: counting rows, comparing the catalog"})
         _assert_loaded(connection, order, outcome)
         say({"line": "load: sequences"})
@@ -272,7 +271,7 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progre
 def _analyze(order: Transfer) -> None:
     """Let the server look at the tables, the largest first, by several sessions."""
     largest_first = sorted(order.plan.tables, key=lambda table: -(table.source.rows or 0))
-    with SessionCrew(order.target, APPLICATION_NAME, {"statement_timeout": "0"}, order.workers) as crew:
+    with SessionCrew(order.target, APPLICATION_NAME, {}, order.workers) as crew:
         for table in largest_first:
             name = sql.Identifier(order.plan.schema, table.target)
             crew.submit(doing([sql.SQL("ANALYZE {}").format(name)]), lambda _: None)
