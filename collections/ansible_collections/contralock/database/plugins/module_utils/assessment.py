@@ -39,6 +39,7 @@ from .source_file import (
     explained,
     open_source,
     quote_identifier,
+    table_of_source,
 )
 from .source_schema import SourceSchema, read_schema
 from .worker_threads import WORKERS
@@ -221,7 +222,7 @@ def _left_behind(plan: Plan, source: SourceSchema, reading: sqlite3.Connection) 
         if table.left_behind:
             named = quote_identifier(table.source.name)
             values = ", ".join(f"count({named}.{quote_identifier(column)})" for column in table.left_behind)
-            with explained(f"table {table.source.name!r}"):
+            with explained(table_of_source(table.source.name)):
                 counts = reading.execute(f"SELECT {values} FROM {named}").fetchone()
             for (column, reason), count in zip(table.left_behind.items(), counts, strict=True):
                 yield LeftBehind(table.source.name, column, count, reason)

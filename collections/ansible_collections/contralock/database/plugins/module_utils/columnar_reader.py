@@ -28,7 +28,7 @@ import pyarrow as pa
 from .cells import Cells
 from .errors import MigrationError
 from .row_selection import PART_ROWS, RowRange, Selection, select_rows, split_rows
-from .source_file import RESTORE, explained, open_source
+from .source_file import RESTORE, explained, open_source, table_of_source
 from .source_reader import BATCH_BYTES, BATCH_ROWS
 from .storage_classes import NULL, Learned, asked, guarded, learn_classes, open_driver, written_meanwhile
 
@@ -80,7 +80,7 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
     """
     if not columns:
         raise ValueError(f"no column of {table!r} is named")
-    what = f"table {table!r} of the source"
+    what = table_of_source(table)
     with closing(open_source(path)) as connection:
         with explained(what):
             version = _data_version(connection)

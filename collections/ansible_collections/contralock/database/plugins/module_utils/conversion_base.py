@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from .catalog import Column
 from .cells import Cells
-from .errors import MigrationError
+from .errors import MigrationError, printable
 from .source_encoding import Encoding
 
 SHOWN_CHARACTERS = 80
@@ -192,9 +192,8 @@ def json_text(value: object) -> str:
 
 def shortened(text: str) -> str:
     """Return a text in one printable line of at most 80 characters (and three dots); what is cut is not looked at."""
-    part = text[: SHOWN_CHARACTERS + 1]
-    printable = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in part)
-    return printable if len(printable) <= SHOWN_CHARACTERS else f"{printable[:SHOWN_CHARACTERS]}..."
+    shown = printable(text[: SHOWN_CHARACTERS + 1])
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]}..."
 
 
 def misfits_where(mask: pa.BooleanArray, reason: Reason) -> tuple[Misfit, ...]:

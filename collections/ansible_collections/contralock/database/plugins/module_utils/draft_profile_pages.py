@@ -12,9 +12,9 @@ import yaml
 
 from .draft_profile_makers import PLAIN
 from .draft_profile_model import Draft, DraftColumn, DraftTable
-from .draft_profile_sql import changes_of, one_line
+from .draft_profile_sql import changes_of
 from .draft_profile_trial import Proof
-from .errors import MigrationError
+from .errors import MigrationError, printable
 from .profile import MAPPING_FILE, SCHEMA_FILE
 from .run_step import counted
 from .schema_files import Change
@@ -221,7 +221,7 @@ def _scalar(text: str) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(one_line(text), _WIDTH - 10)]
+    return [f"# {line}" for line in textwrap.wrap(printable(text), _WIDTH - 10)]
 
 
 def _about(draft: Draft) -> str:
@@ -263,12 +263,12 @@ def _notes(draft: Draft) -> Iterator[str]:
 def _texts(texts: Mapping[str, str]) -> Iterator[str]:
     for text in texts.values():
         # Four spaces make it a block, whatever stands in it.
-        yield textwrap.indent("\n".join(map(one_line, text.splitlines())), "    ") + "\n"
+        yield textwrap.indent("\n".join(map(printable, text.splitlines())), "    ") + "\n"
 
 
 def _cell(text: str) -> str:
     """Return a text of the source in one line; signs that Markdown would take for its own stay as they are."""
-    return one_line(text.replace("\n", " ").rstrip(".")).replace("<", "&lt;")
+    return printable(text.replace("\n", " ").rstrip(".")).replace("<", "&lt;")
 
 
 _NEXT = """\

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from .draft_profile_defaults import literal
 from .draft_profile_model import Draft, DraftTable, Piece, PieceKind
+from .errors import printable
 from .run_step import counted
 from .schema_files import Change
 
@@ -29,11 +30,6 @@ def changes_of(draft: Draft) -> list[Change]:
         Change(f"{number:04}_{name}", _text(up), _text(down))
         for number, (name, up, down) in enumerate((each for each in found if each[1]), start=1)
     ]
-
-
-def one_line(text: str) -> str:
-    """Return a text that no comment ends in: what is not printable is escaped."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def bare_table(draft: Draft, table: DraftTable) -> str:
@@ -79,7 +75,7 @@ def _table(draft: Draft, table: DraftTable) -> str:
     for number, (text, questions, why) in enumerate(parts, start=1):
         comma = "," if number < len(parts) else ""
         lines += [f"    {line}" for line in questions]
-        lines.append(f"    {text}{comma}{f'  -- {one_line(why)}' if why else ''}")
+        lines.append(f"    {text}{comma}{f'  -- {printable(why)}' if why else ''}")
     return "\n".join([*lines, ");"])
 
 
@@ -105,7 +101,7 @@ def _asked(draft: Draft, place: str) -> list[str]:
 
 
 def _comment(text: str) -> list[str]:
-    return [f"-- {line}" for line in textwrap.wrap(one_line(text), _WIDTH - 8)]
+    return [f"-- {line}" for line in textwrap.wrap(printable(text), _WIDTH - 8)]
 
 
 def _text(statements: Sequence[str]) -> str:

@@ -69,3 +69,13 @@ def notes_of(error: BaseException) -> list[str]:
 def _sentence(text: str) -> str:
     """Return the text with a full stop, unless the server's or the system's own words in it bring an end along."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def printable(text: str) -> str:
+    """Return a text in one line: what is not printable is escaped, and nothing else."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def quoted(name: str) -> str:
+    """Return a name for a message, as it is, whatever marks are in it."""
+    return f"'{printable(name)}'"

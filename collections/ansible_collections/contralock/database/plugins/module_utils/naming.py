@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 
-from .errors import MigrationError
+from .errors import MigrationError, quoted
 
 #: PostgreSQL cuts longer identifiers silently (NAMEDATALEN is 64, and the last byte is the end mark):
 #: https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
@@ -54,7 +54,7 @@ def target_name(name: str, rule: NamingRule) -> str:
     Raises:
         MigrationError: PostgreSQL would not take the result as it is.
     """
-    return checked_identifier(_RULES[rule](name), f"the target's name for {name!r}")
+    return checked_identifier(_RULES[rule](name), f"the target's name for {quoted(name)}")
 
 
 def checked_identifier(name: str, what: str) -> str:
@@ -70,14 +70,16 @@ def checked_identifier(name: str, what: str) -> str:
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise MigrationError(f"{what}, {name!r}, is not Unicode text", "Give it another name in the profile") from None
+        raise MigrationError(
+            f"{what}, {quoted(name)}, is not Unicode text", "Give it another name in the profile"
+        ) from None
     if size > IDENTIFIER_BYTES:
         raise MigrationError(
-            f"{what}, {name!r}, has {size} bytes; PostgreSQL would cut it after {IDENTIFIER_BYTES}",
+            f"{what}, {quoted(name)}, has {size} bytes; PostgreSQL would cut it after {IDENTIFIER_BYTES}",
             "Give it a shorter name in the profile: an entry under 'tables' whose 'source' is the source's name",
         )
     if not name or "\0" in name:
-        raise MigrationError(f"{what}, {name!r}, is no identifier", "Give it another name in the profile")
+        raise MigrationError(f"{what}, {quoted(name)}, is no identifier", "Give it another name in the profile")
     return name
 
 
@@ -95,7 +97,7 @@ def assert_no_collision(targets: Iterable[tuple[str, str]], where: str) -> None:
     for source, target in targets:
         if target in seen:
             raise MigrationError(
-                f"{where}: {seen[target]!r} and {source!r} would both become {target!r}",
+                f"{where}: {quoted(seen[target])} and {quoted(source)} would both become {quoted(target)}",
                 "Rename one of them in the profile, or leave it behind with a reason",
             )
         seen[target] = source

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from .source_file import ROW_NUMBERS, explained, quote_identifier
+from .source_file import ROW_NUMBERS, explained, quote_identifier, table_of_source
 from .source_schema import SourceTable
 
 #: Rows of a part of a table: enough that opening the file costs nothing, few enough that workers end together.
@@ -45,7 +45,7 @@ def split_rows(
     if table.without_rowid or row is None:
         return (None,)
     name = quote_identifier(table.name)
-    with explained(f"table {table.name!r} of the source"):
+    with explained(table_of_source(table.name)):
         count = table.rows
         if count is None:
             ((count,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()

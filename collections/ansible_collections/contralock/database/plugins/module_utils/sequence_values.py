@@ -21,7 +21,7 @@ from .connection import Connection, beside_values, set_locally
 from .errors import MigrationError
 from .finding_cells import Finding
 from .plan import ColumnPlan, Plan, TablePlan
-from .source_file import explained, quote_identifier
+from .source_file import explained, quote_identifier, table_of_source
 from .target_state import LOCK_WAIT_MILLISECONDS
 
 # An identity's sequence is an internal part of its column; a DEFAULT depends on the sequence that it names.
@@ -233,7 +233,7 @@ def _outermost_of_source(
     """Return the source's largest number of a column, or the smallest; of an INTEGER PRIMARY KEY at once."""
     name, found = quote_identifier(column.source), quote_identifier(table.source.name)
     query = f"SELECT {'max' if sequence.increment > 0 else 'min'}({name}) FROM {found}"
-    with explained(f"table {table.source.name!r} of the source"):
+    with explained(table_of_source(table.source.name)):
         ((number,),) = source.execute(query).fetchall()
         if number is not None and not isinstance(number, int):
             # SQLite has texts behind numbers; what is no whole number, the examination of the values tells.

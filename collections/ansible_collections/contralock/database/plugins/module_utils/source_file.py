@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .errors import MigrationError
+from .errors import MigrationError, quoted
 
 #: Called with what is being done, how much is done, of how much; 0 of 0 where that cannot be known.
 Progress = Callable[[str, int, int], None]
@@ -247,5 +247,10 @@ def quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def table_of_source(name: str) -> str:
+    """Return a table as the subject of a sentence."""
+    return f"table {quoted(name)} of the source"
+
+
 def _shown(value: object) -> str:
-    return repr(value.decode(errors="backslashreplace") if isinstance(value, bytearray) else value)
+    return quoted(value.decode(errors="backslashreplace")) if isinstance(value, bytearray) else repr(value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from .cells import Cells
-from .source_file import explained, quote_identifier
+from .source_file import explained, quote_identifier, table_of_source
 
 __all__ = ["BATCH_ROWS", "one_view", "quote_identifier", "read_table"]
 
@@ -52,7 +52,7 @@ def read_table(
         query += f" ORDER BY {', '.join(f'{name}.{quote_identifier(column)} COLLATE BINARY' for column in order)}"
     else:
         query += " NOT INDEXED"  # an index that has all these columns would give its own order
-    with explained(f"table {table!r} of the source"), closing(connection.execute(query)) as cursor:
+    with explained(table_of_source(table)), closing(connection.execute(query)) as cursor:
         wanted = min(batch_rows, _FIRST_ROWS)
         while rows := cursor.fetchmany(wanted):
             batch = [Cells.of(values) for values in zip(*rows, strict=True)]

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .errors import MigrationError
-from .source_file import explained, quote_identifier
+from .errors import MigrationError, quoted
+from .source_file import explained, quote_identifier, table_of_source
 
 #: hidden in PRAGMA table_xinfo (https://www.sqlite.org/pragma.html#pragma_table_xinfo): 2 and 3 are generated columns,
 #: virtual and stored; 1 are hidden columns of a virtual table, which is refused.
@@ -170,7 +170,7 @@ def _foreign_keys(
 
 
 def _count(connection: sqlite3.Connection, table: str) -> int:
-    with explained(f"table {table!r} of the source"):
+    with explained(table_of_source(table)):
         ((count,),) = connection.execute(f"SELECT count(*) FROM {quote_identifier(table)}").fetchall()
     return int(count)
 
@@ -189,5 +189,5 @@ def _decoded(value: object) -> object:
     except UnicodeDecodeError:
         shown = value.decode(errors="backslashreplace")
         raise MigrationError(
-            f"a name in the source's schema is no UTF-8: {shown!r}", "Rename that table or column"
+            f"a name in the source's schema is no UTF-8: {quoted(shown)}", "Rename that table or column"
         ) from None
