@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import pgloader
+from ansible_collections.contralock.database.plugins.module_utils.assessment import Options as Assessing
+from ansible_collections.contralock.database.plugins.module_utils.assessment import assess_file
+from ansible_collections.contralock.database.plugins.module_utils.assessment_report import Verdict
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
 from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
+from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, load
 from psycopg import sql
 
 from tests.integration.profile.contralock_target import PROFILE
@@ -102,4 +112,51 @@ def test_a_load_that_fails_is_taken_back_whatever_is_prescribed(asking: Transfer
     order = replanned(asking, owner)
     with pytest.raises(MigrationError, match="odd"):
         transfer(order)
+    assert_empty_and_whole(order, owner)
+
+
+READ_ONLY = "may not write: default_transaction_read_only is on"
+
+
+@pytest.fixture
+def request_of(order: Transfer, tmp_path: Path) -> Request:
+    mapping = load_profile(PROFILE).mapping
+    return Request(order.target, mapping, tmp_path, "public", order.scratch, engine=order.engine)
+
+
+@both_engines
+def test_a_database_that_is_read_only_is_refused_before_anything_goes(
+    order: Transfer, request_of: Request, owner: Connection, target: Target
+) -> None:
+    load(replace(request_of, engine="arrow"), order.source)
+    prescribe(target, {"default_transaction_read_only": "on"})
+    words = rf"{READ_ONLY} \(database user\).*ALTER ROLE \"{OWNER}\" IN DATABASE \"{target.name}\" RESET"
+    for verb in (check, load):
+        with pytest.raises(MigrationError, match=words):
+            verb(request_of, order.source)
+    with pytest.raises(MigrationError, match=words):
+        transfer(order)
+    with pytest.raises(MigrationError, match=words):
+        empty(request_of)
+    found = assess_file(order.source, order.target, request_of.mapping, Assessing(order.scratch), lambda *_: None)
+    assert found.verdict is Verdict.NOT_READY
+    (obstacle,) = found.obstacles
+    assert READ_ONLY in obstacle.fact
+    assert sum(row_counts(owner, "public", order.tables).values()) == ROWS
+
+
+@both_engines
+def test_a_database_that_becomes_read_only_in_the_midst_of_a_load_is_empty_and_whole(
+    order: Transfer, owner: Connection, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgloader, "TICK_SECONDS", 0.0)
+
+    def fill_the_disk(said: Mapping[str, Any]) -> None:
+        if said["line"].startswith("load: "):
+            prescribe(target, {"default_transaction_read_only": "on"})
+
+    words = {"arrow": READ_ONLY, "pgloader": "25006.*Let the target's sessions write again"}[order.engine]
+    with pytest.raises(MigrationError, match=words) as refusal:
+        transfer(order, fill_the_disk)
+    assert "not empty and whole" not in str(refusal.value)
     assert_empty_and_whole(order, owner)

@@ -42,6 +42,7 @@ from .source_file import (
     table_of_source,
 )
 from .source_schema import SourceSchema, read_schema
+from .target_state import unwritable
 from .worker_threads import WORKERS
 
 APPLICATION_NAME = "contralock source_assessment"
@@ -118,17 +119,18 @@ def assess_file(source: Path, target: str, mapping: Mapping, options: Options, p
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a file is held against; ``drift`` is what is wrong with the target itself."""
+    """What a file is held against; ``obstacles`` are of the target itself."""
 
     target: str
     catalog: Catalog
     mapping: Mapping
-    drift: tuple[Obstacle, ...]
+    obstacles: tuple[Obstacle, ...]
 
 
 def _asked(connection: Connection, target: str, catalog: Catalog, mapping: Mapping) -> _Asked:
-    drift = drift_of(connection, catalog, mapping.never_carried.keys() & {table.name for table in catalog.tables})
-    return _Asked(target, catalog, mapping, (_obstacle(drift),) if drift else ())
+    left_out = mapping.never_carried.keys() & {table.name for table in catalog.tables}
+    refusals = (unwritable(connection), drift_of(connection, catalog, left_out))
+    return _Asked(target, catalog, mapping, tuple(_obstacle(each) for each in refusals if each))
 
 
 def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
@@ -148,7 +150,7 @@ def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -
         progress("foreign keys", 0, 1)
         unsound = _unsound(path, partial(assert_no_orphans, told=told))
         progress("foreign keys", 1, 1)
-    return replace(found, obstacles=(*asked.drift, *unsound, *found.obstacles))
+    return replace(found, obstacles=(*asked.obstacles, *unsound, *found.obstacles))
 
 
 def _unsound(path: Path, check: Callable[[sqlite3.Connection], None]) -> tuple[Obstacle, ...]:

@@ -29,6 +29,11 @@ MENDS: tuple[tuple[str, str], ...] = (
     ("error 53", "Give the server room (disk, memory, connections) and run again"),
     ("error 55P03", "End the sessions in this database (pg_stat_activity names them) and run again"),
     ("error 42501", "Let the target's role own the tables; run prepare.yml"),
+    (
+        "error 25006",
+        "Let the target's sessions write again (default_transaction_read_only); providers keep them from it when the"
+        " server's disk is nearly full",
+    ),
     ("error 28", "Check the password that libpq reads; pgloader was given the same"),
     ("error 57", "Run again when the server is up and nobody cancels the load"),
     ("onnect", "See that the server is up and reachable, and run again"),

@@ -28,6 +28,7 @@ from .run_step import counted
 from .stunnel import endpoint_of
 from .target_state import (
     LOCK_WAIT_MILLISECONDS,
+    assert_writable,
     empty_tables,
     end_backends,
     lock_tables,
@@ -224,9 +225,12 @@ def restore_target(target: str, record: TargetRecord, *, discard: bool = False) 
             rows = _rows(connection, record)
             if record.state == LOADED:
                 if rows:
+                    assert_writable(connection)
                     _empty_loaded(connection, record, discard=discard)
                 objects: tuple[str, ...] = ()
             else:
+                # The rows of half a load are no reason to keep a database from being written, they may be its cause.
+                connection.execute("SET default_transaction_read_only TO off")
                 objects = _restore(connection, record, empty=bool(rows))
             clear_mark(connection, record.mark)
             return Restored(sessions, rows, objects)

@@ -48,6 +48,12 @@ SELECT c.relname, r.relname
  ORDER BY 1, 2"""
 
 
+# Where the setting comes from is the server's word for it (pg_settings.source).
+_READ_ONLY = """
+SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+       (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only')"""
+
+
 @dataclass(frozen=True)
 class Session:
     """A session of a role in this database.
@@ -74,6 +80,48 @@ class Session:
     def is_plain(self) -> bool:
         """Whether it crosses a network without TLS, as far as that is told."""
         return self.client_port not in (None, SOCKET) and not self.tls_version
+
+
+def assert_writable(connection: Connection) -> None:
+    """Refuse a target that takes no rows.
+
+    Raises:
+        MigrationError: See ``unwritable``.
+    """
+    if refusal := unwritable(connection):
+        raise refusal
+
+
+def unwritable(connection: Connection) -> MigrationError | None:
+    """Return why a target takes no rows: it is a standby, or somebody has made its sessions read-only; None if it does.
+
+    A session could undo the latter for itself, and none here does: providers do it when a disk is nearly full.
+
+    Args:
+        connection: Not in a transaction.
+    """
+    found = connection.execute(_READ_ONLY).fetchone()
+    in_recovery, read_only, source = found or (False, False, "")
+    info = connection.info
+    if in_recovery:
+        return MigrationError(
+            f"the server of {info.dbname!r} is a standby, which takes no rows", "Connect to the primary server"
+        )
+    if read_only:
+        database, role = (sql.Identifier(name).as_string() for name in (info.dbname, info.user))
+        setting = "RESET default_transaction_read_only"
+        resets = {
+            "database": f"ALTER DATABASE {database} {setting}",
+            "user": f"ALTER ROLE {role} {setting}",
+            "database user": f"ALTER ROLE {role} IN DATABASE {database} {setting}",
+            "client": "take it out of the connection string or PGOPTIONS",
+        }
+        back = resets.get(str(source), "set it to off in the server's configuration, and reload that")
+        return MigrationError(
+            f"sessions in {info.dbname!r} may not write: default_transaction_read_only is on ({source})",
+            f"Find out why; providers set it when the server's disk is nearly full. Make room, then: {back}",
+        )
+    return None
 
 
 def row_counts(connection: Connection, schema: str, tables: Iterable[str]) -> dict[str, int]:

@@ -43,7 +43,14 @@ from .target_restore import (
     rows_of_others,
     standing_record,
 )
-from .target_state import assert_emptiable, empty_tables, lock_tables, row_counts, target_fingerprint
+from .target_state import (
+    assert_emptiable,
+    assert_writable,
+    empty_tables,
+    lock_tables,
+    row_counts,
+    target_fingerprint,
+)
 from .transfer_order import (
     APPLICATION_NAME,
     TIME_LIMIT_SECONDS,
@@ -212,10 +219,11 @@ def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
         Table to the rows that are there and may go: an earlier load's own, or whosever they are with discard_rows.
 
     Raises:
-        MigrationError: Its schema is not what the plan was made from, or what the schema changes left; it holds rows of
-            others, other tables refer to it, or the engine cannot spell its names.
+        MigrationError: It takes no rows; its schema is not what the plan was made from, or what the schema changes left;
+            it holds rows of others, other tables refer to it, or the engine cannot spell its names.
     """
     plan = order.plan
+    assert_writable(connection)
     ENGINES[order.engine].assert_ready(connection, order)
     if changed := difference(plan.catalog.description, snapshot(connection, plan.schema).description):
         raise MigrationError(
@@ -251,6 +259,7 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progre
     # A new connection: the load may have lasted longer than a firewall lets an idle one live.
     with connect(order.target, APPLICATION_NAME) as connection:
         say({"line": "load: counting rows, comparing the catalog"})
+        assert_writable(connection)
         _assert_loaded(connection, order, outcome)
         say({"line": "load: sequences"})
         with contextlib.closing(open_source(order.source)) as source:

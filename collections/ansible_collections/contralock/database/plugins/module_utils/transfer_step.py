@@ -21,7 +21,7 @@ from .target_restore import (
     record_file,
     standing_record,
 )
-from .target_state import end_backends, row_counts
+from .target_state import assert_writable, end_backends, row_counts
 from .transfer import (
     ENGINES,
     TIME_LIMIT_SECONDS,
@@ -99,6 +99,7 @@ def check(request: Request, source: Path) -> Prediction:
         MigrationError: See ``load``.
     """
     with one_load(request.target) as connection:
+        assert_writable(connection)
         file = record_file(connection, request.root)
         record = standing_record(connection, file)
         order = _order(request, source, file, settled_catalog(connection, request.root, request.schema))
