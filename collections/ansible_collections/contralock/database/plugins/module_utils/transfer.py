@@ -219,8 +219,8 @@ def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
         Table to the rows that are there and may go: an earlier load's own, or whosever they are with discard_rows.
 
     Raises:
-        MigrationError: It takes no rows; its schema is not what the plan was made from, or what the schema changes left;
-            it holds rows of others, other tables refer to it, or the engine cannot spell its names.
+        MigrationError: It takes no rows; its schema is not what the plan was made from, or what the schema changes
+            left; it holds rows of others, other tables refer to it, or the engine cannot spell its names.
     """
     plan = order.plan
     assert_writable(connection)
