@@ -41,6 +41,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # because Ansible has
     CALLBACK_NAME = "at_step"
     CALLBACK_NEEDS_ENABLED = True
     module_seen = False
+    command_run = False
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 (Ansible's signature)
         """Kill before the step's end is recorded, or from beside the module that records it itself.
@@ -49,11 +50,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # because Ansible has
         """
         if self.module_seen:
             kill()
-        if not STEP or step_of(task) != STEP:
-            return
-        if COMMAND:
-            if task.args.get("state") != "done":
-                subprocess.run(["sh", "-c", COMMAND], check=True, stdout=subprocess.DEVNULL)
+        begins = task.args.get("begins") == STEP or (step_of(task) == STEP and task.args.get("state") != "done")
+        if STEP and COMMAND and begins and not self.command_run:
+            self.command_run = True
+            subprocess.run(["sh", "-c", COMMAND], check=True, stdout=subprocess.DEVNULL)
+        if not STEP or COMMAND or step_of(task) != STEP:
             return
         if task.args.get("state") == "done":
             kill()

@@ -42,12 +42,16 @@ def play(tmp_path: Path, root: Path) -> Play:
 
 
 def opening(root: Path) -> dict[str, Any]:
-    return role(migration_run_verb="cut_over", migration_run_root=str(root), migration_run_python=sys.executable)
+    known = {"migration_run_root": str(root), "migration_run_python": sys.executable}
+    door = {"keeps_users_out": "door close", "lets_users_in": "door open"}
+    return role(migration_run_verb="cut_over", migration_run_door=door, **known)
 
 
 def test_open_do_and_close_then_nothing_is_left_to_do(play, root, tmp_path):
     known = {"migration_run_python": sys.executable}
-    doing = [record(state, loop=STEPS[:2]) for state in ("begun", "done")]
+    doing = [record(state, loop=[step]) for step in STEPS[:2] for state in ("begun", "done")]
+    del doing[2]
+    doing[1]["contralock.database.migration_run"]["begins"] = STEPS[1]
     arguments = [sys.executable, "-c", REST, "{{ migration_run_directory }}", "{{ __migration_run_lease }}", *STEPS[2:]]
     rest = {"argv": arguments, "expand_argument_vars": False}
     doing.append({"ansible.builtin.command": rest, "environment": {"PYTHONPATH": str(PROJECT / "collections")}})
@@ -66,6 +70,13 @@ def test_open_do_and_close_then_nothing_is_left_to_do(play, root, tmp_path):
     assert (run.path / "report.html").read_bytes() == page.read_bytes()
     assert [each.stat().st_mode & 0o777 for each in (page, run.path / "report.html")] == [0o600, 0o600]
     assert run.facts("open")["inventory"] == ["localhost,"]
+    assert [run.facts("open")[name] for name in ("keeps_users_out", "lets_users_in")] == ["door close", "door open"]
+    assert [(each.step, each.state) for each in run.records()][2:6] == [
+        ("preflight", "begun"),
+        ("preflight", "done"),
+        ("keep_out", "begun"),
+        ("keep_out", "done"),
+    ]
     before = (run.path / "journal.jsonl").read_bytes()
     code, output = play([opening(root), *doing, closing])
     assert code == 0, output
@@ -94,7 +105,7 @@ def test_the_page_of_what_a_way_back_closes_is_written_too(play, root, runs, tmp
     code, output = play([{"contralock.database.migration_run": module}])
     assert code == 0, output
     assert "WAY BACK DONE." in (tmp_path / "pages" / f"{back.run.id}.html").read_text()
-    assert "CUT-OVER GIVEN UP." in (tmp_path / "pages" / f"{forward.run.id}.html").read_text()
+    assert "CUT-OVER TAKEN BACK." in (tmp_path / "pages" / f"{forward.run.id}.html").read_text()
     assert (forward.run.path / "report.html").is_file()
 
 

@@ -16,6 +16,10 @@ import yaml
 from ansible_collections.contralock.database.plugins.module_utils.steps import steps_of
 
 ROLES = Path(__file__).parents[3] / "roles"
+#: Shared by two of them, and read in place.
+STEPS_FOR_USERS = ("keep_out.yml", "let_in.yml")
+#: What these do stands for itself.
+DOOR = ("close.yml", "open.yml")
 IMPORTS = ("ansible.builtin.import_tasks", "ansible.builtin.include_tasks")
 ROLE = "ansible.builtin.import_role"
 MODULES = "contralock.database."
@@ -30,8 +34,10 @@ def tasks_of(
     found = content if content is not None else yaml.safe_load((ROLES / role / "tasks" / file).read_text("utf-8"))
     for task in found:
         imported = next((task[name]["file"] for name in IMPORTS if name in task), None)
-        if imported:
+        if imported and imported not in DOOR:
             yield from tasks_of(role, imported)
+        elif task.get(ROLE, {}).get("tasks_from") in STEPS_FOR_USERS:
+            yield from tasks_of(task[ROLE]["name"], task[ROLE]["tasks_from"])
         elif "block" in task:
             yield from tasks_of(role, file, task["block"])
             yield from tasks_of(role, file, task.get("always", []))
@@ -43,9 +49,12 @@ def label(task: dict[str, Any]) -> str:
     """A task as it is spoken of below: what it runs, with the words that tell it from others of its kind."""
     if ROLE in task:
         return f"{task[ROLE]['name']}/{task[ROLE].get('tasks_from', 'main.yml')}"
+    if IMPORTS[0] in task:
+        return f"application_service/{task[IMPORTS[0]]['file']}"
     name = next((name for name in task if name.startswith((MODULES, "ansible.builtin."))), "")
     given = task[name] if isinstance(task.get(name), dict) else {}
     words = [str(given.get(key, "")) for key in ("state", "step", "uses", "that")]
+    words += ["begins", str(given["begins"])] if "begins" in given else []
     return " ".join([name.rpartition(".")[2], *filter(None, words)])
 
 
@@ -90,8 +99,12 @@ PAIRS = [
     ("cutover", "data_transfer/settle.yml", "pg_schema"),
     ("cutover", r"assert __cutover_schema.pending \| length == 0", "source_assessment"),
     ("cutover", "source_assessment", "migration_run begun stop"),
-    ("cutover", "application_access tested", "migration_run begun keep_out"),
-    ("cutover", r"assert .*application_service_canary_table", "migration_run begun keep_out"),
+    ("cutover", "application_service/commands.yml", "migration_run/open.yml"),
+    ("rollback", "application_service/commands.yml", "migration_run/open.yml"),
+    ("cutover", "application_access tested", "begins keep_out"),
+    ("cutover", r"assert .*application_service_canary_table", "begins keep_out"),
+    ("cutover", "begins keep_out", "application_service/close.yml"),
+    ("rollback", "begins .*keep_out", "application_service/close.yml"),
     # Users are kept out before anything stops, and come in when it is proven.
     ("cutover", "application_service/close.yml", "migration_run done keep_out"),
     ("cutover", "migration_run done keep_out", "migration_run begun stop"),
@@ -112,7 +125,7 @@ PAIRS = [
     ("rollback", "source_restore/test.yml", "migration_run begun stop"),
     ("rollback", "data_integrity_result.later_rows == rollback_discard_rows", "migration_run begun stop"),
     ("rollback", "assert not __rollback_target.answers", "migration_run begun stop"),
-    ("rollback", "data_integrity_result.later_rows == rollback_discard_rows", "migration_run begun keep_out"),
+    ("rollback", "data_integrity_result.later_rows == rollback_discard_rows", "begins .*keep_out"),
     ("rollback", "application_service/close.yml", "migration_run done keep_out"),
     ("rollback", "migration_run done keep_out", "migration_run begun stop"),
     ("rollback", "application_service/stop.yml", "application_access absent revoke"),
@@ -177,6 +190,12 @@ def test_every_proof_is_told_all_of_the_application(role):
     assert "preflight.databases" in proof["known_databases"]
     told = yaml.safe_load((ROLES / "application_service/vars/main.yml").read_text("utf-8"))["application_service_proof"]
     assert told["unit"] == "{{ application_service_unit if __application_service_systemd else '' }}"
+
+
+def test_a_cut_over_that_is_refused_lets_users_in_before_it_leaves():
+    labels = [label(task) for task in tasks_of("cutover", "leave.yml")]
+    opened, taken_back = position(labels, "application_service/open.yml"), position(labels, "migration_run taken_back")
+    assert opened < taken_back < position(labels, "migration_run left")
 
 
 def test_a_finished_cut_over_removes_what_a_rehearsal_left():

@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,26 @@ JOURNAL, PROGRESS, REPORT, BACKUP = "journal.jsonl", "progress.json", "report.js
 STAMP = "%Y%m%dT%H%M%SZ"
 RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-([a-z_]+)-([0-9a-f]{4})")
 Outcome = Literal["done", "failed", "taken_back"]
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """Users who are kept out.
+
+    Args:
+        run: The run that keeps them out.
+        since: When it began to.
+        by: The command; empty for somebody who does it by hand.
+        lets_in: The command that lets them in.
+        certain: Whether they certainly are: not when a step that keeps them out or lets them in was begun and its end
+            is not recorded.
+    """
+
+    run: str
+    since: Moment | None
+    by: str
+    lets_in: str
+    certain: bool
 
 
 @dataclass(frozen=True)
@@ -139,26 +159,28 @@ class RunDirectory:
             uses, certain = (step.application_after, True) if standing.state == "done" else ("stopped", False)
         return uses, certain
 
-    def kept_out(self) -> tuple[str, bool] | None:
-        """Return the command that lets users in, and whether they are certainly kept out; None when they are in.
+    def kept_out(self) -> KeptOut | None:
+        """Return how users are kept out; None when they are in.
 
-        It is not certain when a step that keeps them out or lets them in was begun and its end is not recorded.
+        The commands are those that the run was last opened with.
         """
         if self.outcome() in ("done", "taken_back"):
             return None
         found = self.standings()
-        known = [dict(found[name].facts) for name in ("open", "preflight", "examine") if name in found]
-        command = "".join(str(facts.get("lets_users_in") or "") for facts in known)
-        taken_back = str(known[0].get("takes_back") or "") if known else ""
-        before = None
+        opened = found["open"].facts if "open" in found else {}
+        command, taken_back = str(opened.get("lets_users_in") or ""), str(opened.get("takes_back") or "")
+        out = None
         if taken_back and (self.root / taken_back / JOURNAL).is_file():
-            before = RunDirectory(self.root / taken_back).kept_out()
+            out = RunDirectory(self.root / taken_back).kept_out()
         closing, opening = found.get("keep_out"), found.get("let_in")
-        if closing and closing.state != "taken_back" and command:
-            before = command, closing.state == "done"
+        if out and command:
+            out = replace(out, lets_in=command)
+        elif closing and closing.state != "taken_back" and command:
+            by = str(opened.get("keeps_users_out") or "")
+            out = KeptOut(self.id, closing.begun or closing.ended, by, command, closing.state == "done")
         if opening and opening.state == "done":
             return None
-        return (before[0], False) if before and opening else before
+        return replace(out, certain=False) if out and opening else out
 
     def progress(self) -> Mapping[str, Any]:
         """Return what the running step last said about itself; empty when nothing did."""

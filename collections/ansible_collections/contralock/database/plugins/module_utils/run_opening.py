@@ -33,7 +33,8 @@ class Request:
         take_over: The id of a living run whose controller is known to be dead; empty for none.
         lease_seconds: How long this controller counts as living without a sign.
         application: What the application's configuration says that it uses, when the caller has looked.
-        facts: Further facts for the journal, such as the inventory.
+        facts: Further facts for the journal, such as the inventory. With ``lets_users_in``, which is empty for an
+            application without such a command, and ``keeps_users_out`` the journal knows of users who are kept out.
     """
 
     root: Path
@@ -84,8 +85,30 @@ def decide(request: Request) -> Decision:
     """Find out what opening would do, from the journals alone.
 
     Raises:
-        MigrationError: Another run has to be finished first, or there is nothing to take back.
+        MigrationError: Another run has to be finished first, there is nothing to take back, or users are kept out and
+            nothing would let them in.
     """
+    decision = _decide(request)
+    if not decision.already_done and request.facts.get("lets_users_in") == "":
+        _refuse_to_forget_users(decision.run or decision.takes_back)
+    return decision
+
+
+def _refuse_to_forget_users(going_on: RunDirectory | None) -> None:
+    if (out := going_on.kept_out() if going_on else None) is None:
+        return
+    state = "are" if out.certain else "may be"
+    since = f" since {out.since.time[:19].replace('T', ' ')} UTC" if out.since else ""
+    by = f" by the command {out.by!r}" if out.by else " by hand"
+    raise MigrationError(
+        f"users {state} kept out{since},{by}, in the run {out.run}, and there is no application_service_open_command"
+        " any more: nothing would let them in",
+        f"Give it again (it was {out.lets_in!r}). If they shall be let in by hand, do that, and say so with"
+        """ -e '{"application_service_open_command": ["true"]}'""",
+    )
+
+
+def _decide(request: Request) -> Decision:
     steps_of(request.verb)
     unfinished = [run for run in runs_in(request.root) if run.outcome() is None]
     mine = [run for run in unfinished if run.verb == request.verb]

@@ -132,7 +132,7 @@ def _taken_back(run: RunDirectory, opening: Mapping[str, Any]) -> dict[str, Any]
 def _users(run: RunDirectory) -> dict[str, Any]:
     """Return whether the application's own command keeps users out, whether that is certain, and what lets them in."""
     out = run.kept_out()
-    return {"kept_out": out is not None, "certain": out is None or out[1], "let_in_by": out[0] if out else None}
+    return {"kept_out": bool(out), "certain": not out or out.certain, "let_in_by": out.lets_in if out else None}
 
 
 def _step(step: Step, standing: StepStanding | None) -> dict[str, Any]:

@@ -52,6 +52,10 @@ options:
       - The step of the verb. With O(state=failed) it may be left out for the one that began last and has not ended,
         with O(state=taken_back) for all steps that have changed something, the last one first.
     type: str
+  begins:
+    description: With O(state=done), the step that begins at once; killed in between, it has not begun.
+    type: str
+    default: ""
   facts:
     description: What the journal keeps about the step. Never a secret.
     type: dict
@@ -218,6 +222,7 @@ ARGUMENTS = {
     "run": {"type": "path"},
     "lease": {"type": "str", "no_log": False},
     "step": {"type": "str"},
+    "begins": {"type": "str", "default": ""},
     "facts": {"type": "dict", "default": {}},
     "outcome": {"type": "str", "choices": ["done", "failed", "taken_back"]},
     "controller": {"type": "str"},
@@ -286,6 +291,8 @@ def without_password(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def record(run: RunDirectory, given: Mapping[str, Any]) -> Mapping[str, object]:
     names = record_step(run, given["state"], given["step"] or "", given["facts"], given["lease"] or "")
+    if given["begins"]:
+        names += record_step(run, "begun", given["begins"], {}, given["lease"] or "")
     return {"changed": bool(names), "recorded": names}
 
 
