@@ -91,7 +91,7 @@ def facts_of(tables: Sequence[str] = TABLES) -> dict[str, dict[str, Any]]:
             "versions": {"PostgreSQL": "15.14", "SQLite": "3.40.1"},
         },
         "compare": dict(as_facts(comparison_of(tables))),
-        "prove": {"uses": "postgresql", "seen": [session, {**session, "pid": 770}]},
+        "prove": {"uses": "postgresql", "seen": [session, {**session, "pid": 770}], "canary": "its token came"},
     }
 
 
@@ -148,7 +148,11 @@ def way_back_that_lost_rows(root: Path) -> RunDirectory:
         "examine": {"later_rows": 3},
         "recount": {"later_rows": 3},
         "restore": {"path": "/srv/contralock/data/contralock.sqlite", "sha256": SHA256, "bytes": 17 * 2**20},
-        "prove": {"uses": "sqlite", "seen": [{"pid": 912, "command": "node", "files": ["contralock.sqlite"]}]},
+        "prove": {
+            "uses": "sqlite",
+            "seen": [{"pid": 912, "command": "node", "files": ["contralock.sqlite"]}],
+            "PostgreSQL": "no",
+        },
     }
     run = write_journal(root, [*steps_up_to("roll_back", "let_in", facts), *closed("done")], "roll_back")
     write_document(run, "comparison", comparison_document(found))

@@ -143,6 +143,8 @@ def test_it_can_be_printed_whatever_the_screen_prefers(tab, pages, name):
         "[...document.querySelectorAll('table, pre, svg')].map((e) => e.getBoundingClientRect().right - innerWidth)"
     )
     assert max(boxes) <= 0
+    # What a screen shows when it is asked for stands on paper.
+    assert ("Each measurement: mixed, directly" in {each["text"] for each in texts(tab)}) == (name == "done")
     assert tab.printed().startswith(b"%PDF-")
 
 

@@ -57,14 +57,17 @@ def test_what_a_cut_over_did_is_all_there(root):
     assert "The application runs on PostgreSQL." in said
     # The window: the steps of two seconds from the third one, keep_out, to the fourteenth, let_in.
     assert "The window was open from 02:00:04 to 02:00:28 UTC, 24 s, " in said
-    assert "Foretold: 33 s." in said
+    assert "The assessment had foretold 33 s." in said
     assert row_of(page, "Compare every cell (compare)") == ["Compare every cell (compare)", "done", "02:00:14", "2 s"]
     # 1,000 rows in half a second.
     assert row_of(page, "users") == ["users", "1,000", "5.0 MiB", "0.50", "2,000", "0.25", "20,000", "0"]
+    # Three tables in the two seconds that each step takes.
+    assert row_of(page, "All") == ["All", "3,000", "15.0 MiB", "2.00", "1,500", "2.00", "60,000", "0"]
     assert row_of(page, "users.email") == ["users.email", "lower", "423", "423"]
     assert "60,000 cells in 3,000 rows were held against PostgreSQL's in 2 s: no difference." in said
     assert row_of(page, "769") == ["769", "contralock_user", "contralock", "TLSv1.3"]
     assert "stands a directory, so that a forgotten process fails" in said
+    assert "sessions has the application, what is written through it comes there, and the SQLite file was" in said
     assert "pgloader 3.6.7; PostgreSQL 15.14, SQLite 3.40.1" in said
     assert said.count(f"sha256 {SHA256}") == 2
     commands = [text_of(each) for each in elements(page, "pre")]
@@ -85,7 +88,7 @@ def test_a_comparison_that_differed_and_was_taken_back(root):
     assert row_of(page, "Stop the application (stop)")[1] == "undone"
     shown = [[text_of(cell) for cell in row] for row in elements(page, "tr")]
     assert ["users", "id=7", "first_name", "'Björn'", "'Bjorn'"] in shown
-    assert ["users", "id=8", "missing in the target"] in shown
+    assert ["users", "id=8", "missing in PostgreSQL"] in shown
     assert "2 differences" in said
     assert "Nothing is left to take back." in said
     assert "playbooks/roll_back.yml" not in said
@@ -105,6 +108,8 @@ def test_a_way_back_names_what_it_leaves_in_postgresql(root):
     page = parsed(page_of(run))
     said = text_of(page)
     assert "3 rows were given up that had been written in PostgreSQL since the cut-over." in said
+    assert "Rows given up3" in said
+    assert "have the SQLite file open, and PostgreSQL has no session of it." in said
     assert "In PostgreSQL stay the rows of tables that no move carries:" in said
     assert [text_of(each) for each in elements(page, "li")][:2] == [
         "audit_log, 1,200 rows: The server's own",
@@ -113,6 +118,27 @@ def test_a_way_back_names_what_it_leaves_in_postgresql(root):
     lines = render_terminal(make_report(run)).splitlines()
     first = lines.index("Stays behind   in PostgreSQL: 1,200 rows of audit_log, which is never carried")
     assert lines[first + 1] == f"{'':15}in PostgreSQL: 1 row of sessions, which is never carried"
+
+
+def test_a_step_that_had_nothing_to_do_says_so(root):
+    run = write_journal(root, steps_up_to("roll_back", "recount", {"recount": {"needed": False}}), "roll_back")
+    title = "Count later writes again, now that nobody can write"
+    assert row_of(parsed(page_of(run)), f"{title} (recount)")[1] == "not needed"
+    lines = render_terminal(make_report(run)).splitlines()
+    assert f"  -       recount             2 s  {title}" in lines
+    assert "  done    revoke              2 s  Keep the application's role out of PostgreSQL" in lines
+
+
+@pytest.mark.parametrize(
+    ("verb", "uses", "said"),
+    [
+        ("cut_over", "postgresql", "list of sessions has the application, and the SQLite file was left alone."),
+        ("roll_back", "sqlite", "have the SQLite file open; PostgreSQL was not asked."),
+    ],
+)
+def test_a_proof_claims_nothing_that_was_not_looked_at(root, verb, uses, said):
+    run = write_journal(root, steps_up_to(verb, "prove", {"prove": {"uses": uses}}), verb)
+    assert said in text_of(parsed(page_of(run)))
 
 
 def test_a_cut_over_leaves_nothing_behind(root):
@@ -260,7 +286,7 @@ def test_the_benchmark_says_in_numbers_what_it_draws(full):
     assert "No money was lost or doubled: all of it was there before and after each of 12 measurements." in said
     rows = [[text_of(cell) for cell in row] for row in elements(page, "tr")]
     assert ["64", "SQLite", "9,400", "940.0", "34.0", "136.2", "272.3", "24", "0", "0"] in rows
-    assert ["8", "950.0", "2,100.0", "PostgreSQL is 2.2 times as fast"] in rows
+    assert ["8", "950.0", "2,100.0", "PostgreSQL 2.2 times"] in rows
     for each in benchmark()["measurements"]:
         assert sum(row[0] == str(each["clients"]) and row[3] == f"{each['throughput']:,.1f}" for row in rows) == 2
     drawn = [text_of(each) for each in elements(page, "desc")]

@@ -25,7 +25,7 @@ def groups_of(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for each in document["measurements"]:
         together.setdefault((each["workload"], each["way"]), []).append(each)
     for (workload, way), measurements in together.items():
-        measurements.sort(key=lambda each: (each["clients"], each["database"]))
+        measurements.sort(key=lambda each: (each["clients"], each["database"] != "sqlite"))
         through = "through the application" if way == "application" else "directly"
         yield {
             "title": f"{workload}, {through}",
@@ -100,7 +100,7 @@ def _compared(measurements: Sequence[Measurement]) -> Iterator[dict[str, Any]]:
     for clients, each in sorted(by_clients.items()):
         if {"sqlite", "postgresql"} <= each.keys():
             ours, theirs = (each[name]["throughput"] for name in ("postgresql", "sqlite"))
-            yield {"clients": clients, "sqlite": theirs, "postgresql": ours, "said": _ratio(ours, theirs)}
+            yield {"clients": clients, "sqlite": theirs, "postgresql": ours, **_ratio(ours, theirs)}
 
 
 def _said(compared: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -113,9 +113,13 @@ def _clients(number: int) -> str:
     return "client" if number == 1 else "clients"
 
 
-def _ratio(postgresql: float, sqlite: float) -> str:
+def _ratio(postgresql: float, sqlite: float) -> dict[str, str]:
+    """Return who is faster as a sentence without a full stop (``said``), and as a table has it (``faster``)."""
     if not postgresql or not sqlite:
         without = [name for name, rate in (("PostgreSQL", postgresql), ("SQLite", sqlite)) if not rate]
-        return f"{' and '.join(without)} completed nothing"
+        nothing = f"{' and '.join(without)} completed nothing"
+        return {"said": nothing, "faster": nothing}
     faster, ratio = ("PostgreSQL", postgresql / sqlite) if postgresql >= sqlite else ("SQLite", sqlite / postgresql)
-    return "Both are equally fast" if ratio < 1.05 else f"{faster} is {ratio:,.1f} times as fast"
+    if ratio < 1.05:
+        return {"said": "Both are equally fast", "faster": "equal"}
+    return {"said": f"{faster} is {ratio:,.1f} times as fast", "faster": f"{faster} {ratio:,.1f} times"}

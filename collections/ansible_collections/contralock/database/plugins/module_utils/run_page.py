@@ -15,14 +15,22 @@ import jinja2
 
 from .benchmark_report import faults_of, groups_of, money_told
 from .run_documents import uncarried_in
-from .run_report import SIGNS, headline, when, where
+from .run_report import headline, when, where
 from .run_step import counted, readable_bytes, spoken_seconds
+from .run_timeline import NOT_NEEDED, sign_of
 
 TEMPLATES = Path(__file__).resolve().parents[6] / "files" / "reports"
 TEMPLATE, BENCHMARK_TEMPLATE, BENCHMARK_SCHEMA = "run.html.j2", "benchmark.html.j2", "benchmark.schema.json"
 #: What HTML may not hold or would not show: controls, surrogates, characters that are none.
 _UNSHOWN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _QUIET = ("open", "close")
+#: What a file with a checksum is, by the step that has recorded it.
+FILES: Mapping[str, str] = {
+    "fence": "The SQLite file as the application left it, moved aside",
+    "back_up": "The backup of it",
+    "restore": "The SQLite file as it was put back",
+    "snapshot": "The copy of the SQLite file that was worked on",
+}
 #: What the step ``prove`` says in tables and sentences of its own.
 _TOLD_OF_PROOF = ("uses", "seen")
 
@@ -77,6 +85,7 @@ def _derived(report: Report) -> dict[str, Any]:
         "steps": list(_steps(report)),
         "timeline": _timeline(report),
         "tables": list(_tables(report)),
+        "all_tables": _all_tables(report),
         "rules": list(_rules(report)),
         "proof": _proof(steps),
         "checksums": list(_checksums(report)),
@@ -92,12 +101,11 @@ def _tone(report: Report) -> str:
 
 def _steps(report: Report) -> Iterator[dict[str, Any]]:
     begun = {entry["step"]: entry for entry in report["timeline"]}
-    failed = (report["failure"] or {}).get("step")
     for step in report["steps"]:
         if step["name"] in _QUIET:
             continue
-        name, known = step["name"], begun.get(step["name"], {})
-        sign = "FAILED" if name == failed else SIGNS.get(step["state"], "not begun")
+        known, sign = begun.get(step["name"], {}), sign_of(step, report["failure"])
+        sign = "not needed" if sign == NOT_NEEDED else sign
         yield {**step, "sign": sign, "begun": known.get("begun"), "seconds": known.get("seconds", step["seconds"])}
 
 
@@ -125,6 +133,23 @@ def _tables(report: Report) -> Iterator[dict[str, Any]]:
         seconds = table["load_seconds"]
         table["rate"] = round(table["rows"] / seconds) if table["rows"] and seconds else None
         yield table
+
+
+def _all_tables(report: Report) -> dict[str, Any]:
+    """Return the sums over the tables; several are worked on at once, so that the time is that of the steps."""
+    totals, tables = report["totals"], report["tables"].values()
+    took = {step["name"]: step["seconds"] for step in report["steps"]}
+    sizes = [table["bytes"] for table in tables if table.get("bytes") is not None]
+    load, rows = took.get("transfer"), totals["rows"]
+    return {
+        "rows": rows,
+        "bytes": sum(sizes) if sizes else None,
+        "cells": totals["cells"],
+        "differences": totals["differences"],
+        "load_seconds": load,
+        "compare_seconds": took.get("compare"),
+        "rate": round(rows / load) if rows and load else None,
+    }
 
 
 def _rules(report: Report) -> Iterator[dict[str, Any]]:
@@ -159,7 +184,8 @@ def _checksums(report: Report) -> Iterator[dict[str, Any]]:
         facts = step["facts"]
         if facts.get("sha256"):
             file = facts.get("path") if step["name"] == "back_up" else facts.get("moved_to") or facts.get("path")
-            yield {"step": step["title"], "file": file, "bytes": facts.get("bytes"), "sha256": facts["sha256"]}
+            what = FILES.get(step["name"], step["title"])
+            yield {"what": what, "file": file, "bytes": facts.get("bytes"), "sha256": facts["sha256"]}
 
 
 def _benchmark(document: Mapping[str, Any] | None) -> dict[str, Any] | None:

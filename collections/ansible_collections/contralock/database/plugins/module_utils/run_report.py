@@ -22,7 +22,7 @@ from .run_directory import BACKUP, JOURNAL, REPORT, RunDirectory
 from .run_documents import documents_in, uncarried_in
 from .run_lock import read_lease
 from .run_step import counted, spoken_seconds
-from .run_timeline import timeline, window
+from .run_timeline import sign_of, timeline, window
 from .steps import (
     BENCHMARK_AGAIN,
     CUT_OVER_AGAIN,
@@ -210,8 +210,6 @@ def _way_back(run: RunDirectory, inventory: Sequence[str] | str) -> str | None:
 
 # ---- for a person ---------------------------------------------------------------------------------------------------
 
-SIGNS: Mapping[str, str] = {"done": "done", "begun": "begun", "failed": "FAILED", "taken_back": "undone"}
-
 
 def render_terminal(report: Mapping[str, Any]) -> str:
     """Return a report as at most 40 lines: what happened, what the application uses, what to type next."""
@@ -241,7 +239,7 @@ def headline(report: Mapping[str, Any]) -> str:
         title = next(step["title"] for step in report["steps"] if step["name"] == failure["step"])
         return f"{verb.upper()} FAILED at the step {failure['step']}: {title[0].lower()}{title[1:]}."
     if report["outcome"]:
-        return f"{verb.upper()} GIVEN UP."
+        return f"{verb.upper()} {'TAKEN BACK' if report['outcome'] == 'taken_back' else 'GIVEN UP'}."
     if report["under_way"]:
         return f"{verb.upper()} UNDER WAY at the step {report['current']}."
     return f"{verb.upper()} NOT FINISHED: it stands at the step {report['current']}, and nobody works on it."
@@ -365,11 +363,8 @@ def _steps(steps: Sequence[Mapping[str, Any]], failure: Mapping[str, Any] | None
         # Opening and closing take no time and tell nothing.
         if step["name"] in ("open", "close") or step["state"] == "waiting":
             continue
-        sign = SIGNS[step["state"]]
-        if failure and failure["step"] == step["name"]:
-            sign = SIGNS["failed"]
         took = spoken_seconds(step["seconds"]) if step["seconds"] is not None else ""
-        yield f"  {sign:<6}  {step['name']:<9}  {took:>12}  {step['title']}".rstrip()
+        yield f"  {sign_of(step, failure):<6}  {step['name']:<9}  {took:>12}  {step['title']}".rstrip()
     if waiting:
         yield f"  not begun: {', '.join(waiting)}"
 

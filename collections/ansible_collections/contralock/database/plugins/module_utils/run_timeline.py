@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .journal import Record
+
+SIGNS: Mapping[str, str] = {"done": "done", "begun": "begun", "failed": "FAILED", "taken_back": "undone"}
+#: Of a step that had nothing to do, and is recorded so that the journal is complete.
+NOT_NEEDED, NOT_BEGUN = "-", "not begun"
+
+
+def sign_of(step: Mapping[str, Any], failure: Mapping[str, Any] | None) -> str:
+    """Return how a step of a report stands, as a short word.
+
+    Args:
+        step: Of ``steps`` in a report.
+        failure: Of the same report, which step the run has failed at.
+    """
+    if failure and failure["step"] == step["name"]:
+        return SIGNS["failed"]
+    if step["state"] == "done" and step["facts"].get("needed") is False:
+        return NOT_NEEDED
+    return SIGNS.get(step["state"], NOT_BEGUN)
 
 
 def timeline(records: Sequence[Record]) -> list[dict[str, Any]]:
