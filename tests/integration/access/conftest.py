@@ -83,8 +83,9 @@ def serving(target):
     """An application that answers over HTTP, with a session of its own; ``writes`` is what it does with a canary."""
     servers = []
 
-    def serve(writes=True, works=True, tables=("migration_canary",), says="postgresql"):
+    def serve(writes=True, works=True, tables=("migration_canary",), says="postgresql", busy=0):
         connection = as_application(target, application_name="app")
+        posts = iter(range(busy))
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
@@ -94,6 +95,9 @@ def serving(target):
 
             def do_POST(self):
                 token = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["token"]
+                if next(posts, None) is not None:
+                    self.answer(503, {})
+                    return
                 for table in tables if writes else ():
                     connection.execute(f"INSERT INTO {table} VALUES (%s)", [token])
                 self.answer(201, {"token": token})

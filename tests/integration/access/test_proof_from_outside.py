@@ -16,8 +16,16 @@ from ansible_collections.contralock.database.plugins.module_utils.application_pr
 )
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.file_holders import Holder
+from ansible_collections.contralock.database.plugins.module_utils.proof_canary import (
+    Canary,
+    assert_could_arrive,
+    assert_stays_away,
+)
 
 from tests.integration.access.as_application import as_application, canaries, runs
+
+#: Where nobody listens.
+NOBODY = Canary("http://127.0.0.1:1/", "migration_canary")
 
 
 def test_a_canary_is_found_and_leaves_nothing(target, fenced, serving):
@@ -38,6 +46,55 @@ def test_a_canary_without_a_table_is_told_with_its_mend(target, fenced, serving)
         canary = replace(application.canary, table=table)
         with pytest.raises(MigrationError, match=f"table {table} cannot be used .*application_service_canary_table"):
             prove_postgresql(*target, replace(application, canary=canary), fenced, patience=0.3)
+
+
+#: What is wrong before the move -> the SQL that makes it so, and what is said.
+UNREADY = [
+    ("", ""),
+    ("REVOKE INSERT ON migration_canary FROM {role}", "role '{role}' may not write into the canary's table migration_"),
+    (
+        "ALTER TABLE migration_canary RENAME token TO name",
+        "table migration_canary cannot be used in PostgreSQL: column",
+    ),
+    ("DROP TABLE migration_canary", "table migration_canary cannot be used in PostgreSQL: relation"),
+]
+
+
+def test_a_canary_that_could_not_arrive_is_told_before_the_move_and_none_is_sent(target, serving):
+    conninfo, role = target
+    canary = serving().canary
+    for statement, said in UNREADY:
+        with psycopg.connect(conninfo, autocommit=True) as owner:
+            owner.execute(statement.format(role=role))
+        if said:
+            with pytest.raises(MigrationError) as refused:
+                assert_could_arrive(conninfo, role, canary)
+            assert said.format(role=role) in str(refused.value)
+        else:
+            assert assert_could_arrive(conninfo, role, canary).startswith("answered 200 (")
+            assert canaries(target) == 0
+
+
+def test_an_address_where_nobody_is_is_told_before_the_move(target):
+    with pytest.raises(
+        MigrationError, match=r"canary's address http://127\.0\.0\.1:1/ did not answer .*leave it empty"
+    ):
+        assert_could_arrive(*target, NOBODY)
+
+
+def test_an_application_that_is_slow_to_answer_is_asked_again(target, fenced, serving):
+    assert "and was taken out again" in prove_postgresql(*target, serving(busy=2), fenced).told["canary"]
+    with pytest.raises(MigrationError, match="came into PostgreSQL's migration_canary"):
+        assert_stays_away(target[0], serving(busy=2).canary, patience=9)
+
+
+def test_a_canary_that_nobody_has_taken_has_not_stayed_away(target, serving):
+    for canary, said in ((NOBODY, "did not answer ("), (serving(busy=9).canary, "answered 503 (")):
+        with pytest.raises(MigrationError, match="whether a canary comes into PostgreSQL cannot be seen") as refused:
+            assert_stays_away(target[0], canary, patience=0.3)
+        assert f"{canary.url} {said}" in str(refused.value)
+        assert " for 0.3 s. " in str(refused.value)
+    assert "did not come" in assert_stays_away(target[0], serving(writes=False).canary, patience=0.3)
 
 
 def test_without_a_canary_a_session_has_to_move_when_the_health_check_is_asked(target, fenced, serving):

@@ -103,6 +103,7 @@ PAIRS = [
     ("rollback", "application_service/commands.yml", "migration_run/open.yml"),
     ("cutover", "application_access tested", "begins keep_out"),
     ("cutover", r"assert .*application_service_canary_table", "begins keep_out"),
+    ("cutover", "canary_info", "begins keep_out"),
     ("cutover", "begins keep_out", "application_service/close.yml"),
     ("rollback", "begins .*keep_out", "application_service/close.yml"),
     # Users are kept out before anything stops, and come in when it is proven.

@@ -137,14 +137,15 @@ def prove_sqlite(target: str, role: str, path: Path, application: Application, p
         role: The role that the application logged in with; empty when PostgreSQL, which it never used, cannot be asked.
         path: The SQLite file.
         application: The application; the processes of its unit count alone, where it has one.
-        patience: Seconds in which the application may open its file.
+        patience: Seconds in which the application may open its file, and answer.
 
     Returns:
         The application's processes that hold the file, and what else was seen.
 
     Raises:
         MigrationError: The role may still connect or is connected; none of the application's processes has the file
-            open, or one has another database open; what is written through it comes into PostgreSQL.
+            open, or one has another database open; what is written through it comes into PostgreSQL, or it does not
+            answer to that.
     """
     proof = Proof()
     _ask_health(proof, application)
@@ -154,7 +155,7 @@ def prove_sqlite(target: str, role: str, path: Path, application: Application, p
     if application.unit:
         proof.tell("service", lambda: _assert_no_database(application, (str(path.resolve()),)))
     if role and (canary := application.canary):
-        proof.tell("canary", lambda: assert_stays_away(target, canary))
+        proof.tell("canary", lambda: assert_stays_away(target, canary, patience))
     return proof.held()
 
 
