@@ -197,18 +197,6 @@ def test_a_load_that_takes_too_long(
     assert_empty_and_whole(order, owner)
 
 
-def test_a_source_that_is_written_meanwhile(
-    order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def write(*given: Any) -> Any:
-        plant(order, "UPDATE users SET firstName = 'later' WHERE rowid = 1")
-        return copy_part(*given)
-
-    monkeypatch.setattr(arrow_engine, "copy_part", write)
-    assert "the source was written while it was " in refused(order)
-    assert_empty_and_whole(order, owner)
-
-
 def test_another_session_that_holds_a_table(
     order: Transfer, owner: Connection, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

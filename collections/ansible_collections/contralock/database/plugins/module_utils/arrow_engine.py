@@ -22,7 +22,6 @@ from .arrow_copy import Copied, Part, UnfitError, copy_part
 from .columnar_reader import split_rows
 from .connection import Connection, connect
 from .deferred_objects import Deferred, built, find_deferred, proven, put_back, referring, take_away
-from .errors import MigrationError
 from .findings import RuleCount, examine_file
 from .load_faults import load_failure, server_fault
 from .plan import Plan
@@ -30,7 +29,8 @@ from .refused_rows import RefusedRows
 from .rules_applied import rule_name
 from .run_step import counted
 from .session_crew import SessionCrew, StoppedError, doing
-from .source_file import explained, open_source
+from .source_file import open_source
+from .source_watch import written_meanwhile
 from .target_restore import TargetRecord
 from .transfer_order import APPLICATION_NAME, Engine, Loader, Outcome, Pace, Progress, TableReport, Transfer
 
@@ -69,7 +69,6 @@ def _prepare(order: Transfer, say: Progress, holds_rows: bool) -> Loader:
 def _load(order: Transfer, record: TargetRecord, say: Progress) -> Outcome:
     begun = time.monotonic()
     with contextlib.closing(open_source(order.source)) as source:
-        version = _data_version(source)
         try:
             with connect(order.target, APPLICATION_NAME) as connection:
                 deferred = find_deferred(connection, order.plan.catalog, order.tables)
@@ -79,14 +78,12 @@ def _load(order: Transfer, record: TargetRecord, say: Progress) -> Outcome:
                 loading.run(_parts(source, order.plan))
         except UnfitError:
             _examine(order, say)
-            raise _written() from None
+            raise written_meanwhile() from None
         except psycopg.Error as error:
             if (error.sqlstate or "").startswith(_OF_DATA):
                 _examine(order, say)
             rows = RefusedRows(order.plan.catalog, order.plan.sensitive)
             raise load_failure("the server refused the load", [server_fault(error, rows)]) from None
-        if _data_version(source) != version:
-            raise _written()
     return loading.outcome(time.monotonic() - begun)
 
 
@@ -109,18 +106,6 @@ def _examine(order: Transfer, say: Progress) -> None:
 
     found = examine_file(order.source, order.plan, told, workers=order.workers, folder=order.directory)
     found.raise_unless_ready()
-
-
-def _data_version(source: sqlite3.Connection) -> int:
-    with explained("the source"):
-        return int(source.execute("PRAGMA data_version").fetchone()[0])
-
-
-def _written() -> MigrationError:
-    return MigrationError(
-        "the source was written while it was loaded",
-        "Stop its application, or give a copy of the file, and run again",
-    )
 
 
 class _Loading:

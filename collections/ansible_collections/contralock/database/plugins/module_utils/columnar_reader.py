@@ -28,7 +28,7 @@ import pyarrow as pa
 from .cells import Cells
 from .errors import MigrationError
 from .row_selection import PART_ROWS, RowRange, Selection, select_rows, split_rows
-from .source_file import RESTORE, explained, open_source, table_of_source
+from .source_file import RESTORE, STOP_WRITER, explained, open_source, table_of_source
 from .source_reader import BATCH_BYTES, BATCH_ROWS
 from .storage_classes import NULL, Learned, asked, guarded, learn_classes, open_driver, written_meanwhile
 
@@ -101,7 +101,13 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
             with explained(what), closing(connection.execute(selection.query(selection.columns))) as cursor:
                 for _ in cursor:
                     pass
-            raise MigrationError(f"{what} cannot be read: {str(error).splitlines()[0]}", RESTORE) from error
+                if _data_version(connection) != version:
+                    raise written_meanwhile() from error
+            words = str(error).splitlines()[0]
+            if "is locked" in words:
+                # By a writer that has ended since: SQLite itself has waited for it.
+                raise MigrationError(f"{what} is locked by another process ({words})", STOP_WRITER) from error
+            raise MigrationError(f"{what} cannot be read: {words}", RESTORE) from error
         with explained(what):
             if _data_version(connection) != version:
                 raise written_meanwhile()

@@ -29,6 +29,7 @@ ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 RESTORE = "Restore the file from a backup that is whole, or find out what wrote it"
+STOP_WRITER = "Stop the process that writes it, and run again"
 _MAKE_WHOLE = "Open it once with the application or the sqlite3 shell, as its owner, so that SQLite can finish that"
 
 #: SQLite's result code (https://www.sqlite.org/rescode.html) or its beginning -> what it means here, and the mend.
@@ -48,7 +49,7 @@ _CODES: Sequence[tuple[str, str, str]] = (
         "has a write-ahead log that a reader cannot use",
         f"Keep its -wal file beside it and its folder writable. {_MAKE_WHOLE}",
     ),
-    ("SQLITE_BUSY", "is locked by another process", "Stop the process that writes it, and run again"),
+    ("SQLITE_BUSY", "is locked by another process", STOP_WRITER),
     ("SQLITE_PERM", "may not be read by this user", "Run as a user who may read the file and its folder"),
     ("SQLITE_CANTOPEN", "cannot be opened", "Check that this user may read the file and enter its folder"),
     ("SQLITE_NOMEM", "needs more memory than there is", "Run where there is more memory"),

@@ -14,6 +14,8 @@ from .source_file import LOCK_WAIT_SECONDS, SIDE_FILES, open_source
 
 LOOK_SECONDS = 0.5
 _LOCKED = "SQLITE_BUSY"
+#: What is said of a file that somebody else uses.
+_IN_USE = ("is locked by another process", "the source was written while")
 #: https://www.sqlite.org/fileformat2.html#file_format_version_numbers: the two bytes that say WAL mode.
 _MODE, _WAL_MODE = slice(18, 20), b"\x02\x02"
 
@@ -28,7 +30,8 @@ def reading_source(path: Path, say: Callable[[str], None], note: Callable[[str],
         note: Told what may be missing, once the block has begun.
 
     Raises:
-        MigrationError: See ``wait_until_readable``; a lock that begins later ends the block with its holder named, too.
+        MigrationError: See ``wait_until_readable``; who has the file open is named, too, when it is locked later, or
+            was written meanwhile.
     """
     lacking = lacks_log(path)
     with no_side_files_left(path):
@@ -38,7 +41,7 @@ def reading_source(path: Path, say: Callable[[str], None], note: Callable[[str],
         try:
             yield
         except MigrationError as error:
-            if _LOCKED in error.fact:
+            if any(words in error.fact for words in _IN_USE):
                 error.add_note(_in_use(path))
             raise
 

@@ -33,6 +33,7 @@ from .run_versions import versions_of
 from .sequence_values import exhausted_sequences, prove_sequences, set_sequences
 from .session_crew import SessionCrew, doing
 from .source_file import open_source
+from .source_watch import SourceWatch, watched
 from .target_restore import (
     Restored,
     TargetRecord,
@@ -101,15 +102,16 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
     version = assert_possible(order)
     unfinished = clear_earlier(order.target, order.record, unfinished=True)
     say = progress or (lambda _: None)
-    with _server_errors_told(), private_directory(order.directory):
+    with _server_errors_told(), private_directory(order.directory), watched(order.source) as watch:
         with connect(order.target, APPLICATION_NAME) as connection:
             held = assert_ready(connection, order)
             assert_numbers_left(connection, order)
             versions = versions_of(connection)
-        load = ENGINES[order.engine].prepare(order, say, bool(held))
+        with watch.unwritten():
+            load = ENGINES[order.engine].prepare(order, say, bool(held))
         taken_out = _make_room(order, sum(held.values()), say)
         with _loss_told(taken_out), _server_errors_told():
-            outcome, verified = _load(order, load, say)
+            outcome, verified = _load(order, load, watch, say)
     return TransferReport(
         tables=outcome.tables,
         rule_counts=outcome.rule_counts,
@@ -148,7 +150,7 @@ def _make_room(order: Transfer, expected: int, say: Progress) -> Restored | None
         raise
 
 
-def _load(order: Transfer, load: Loader, say: Progress) -> tuple[Outcome, _Verified]:
+def _load(order: Transfer, load: Loader, watch: SourceWatch, say: Progress) -> tuple[Outcome, _Verified]:
     """Load what is prepared into the empty target, or leave that empty and whole."""
     with connect(order.target, APPLICATION_NAME) as connection:
         # Preparing took its time.
@@ -159,7 +161,8 @@ def _load(order: Transfer, load: Loader, say: Progress) -> tuple[Outcome, _Verif
         with _server_errors_told():
             with connect(order.target, APPLICATION_NAME) as connection:
                 set_mark(connection, record.mark)
-            outcome = load(record, say)
+            with watch.unwritten():
+                outcome = load(record, say)
             return outcome, _verify(order, record, outcome, say)
     except BaseException as error:
         _take_back(order, record, error)

@@ -1,0 +1,90 @@
+"""Notices that somebody writes a source while it is loaded, whatever reads it and however often it is opened for that.
+
+What a load reads is the file at several moments: what was written between them would be missing without a word.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from os import stat_result
+from pathlib import Path
+
+from .errors import MigrationError
+from .source_file import explained, open_source
+
+#: A file by device, inode, size and time of its last change; None where there is none, or nothing in it.
+_State = tuple[int, int, int, int] | None
+
+
+@dataclass(frozen=True)
+class SourceWatch:
+    """A file as it was when the watch began; see ``watched``."""
+
+    path: Path
+    _connection: sqlite3.Connection
+    _version: int
+    _states: tuple[_State, _State]
+
+    @contextmanager
+    def unwritten(self) -> Iterator[None]:
+        """Refuse what the block has read, or what went wrong in it, when the file was written since the watch began.
+
+        Raises:
+            MigrationError: It was.
+        """
+        try:
+            yield
+        except MigrationError:
+            # Whatever is wrong is explained by this then.
+            self._assert_unwritten()
+            raise
+        self._assert_unwritten()
+
+    def _assert_unwritten(self) -> None:
+        if (_version(self._connection), _states(self.path)) != (self._version, self._states):
+            raise written_meanwhile()
+
+
+def written_meanwhile() -> MigrationError:
+    """Return the error of a file that changes while it is loaded."""
+    return MigrationError(
+        "the source was written while it was loaded",
+        "Stop its application, or give a copy of the file, and run again",
+    )
+
+
+@contextmanager
+def watched(path: Path) -> Iterator[SourceWatch]:
+    """Watch a file for the length of the block.
+
+    Args:
+        path: The SQLite file. This process holds no lock on it.
+
+    Raises:
+        MigrationError: See ``open_source``.
+    """
+    with closing(open_source(path)) as connection:
+        states = _states(path)
+        yield SourceWatch(path, connection, _version(connection), states)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Return a number that changes when another connection commits (https://www.sqlite.org/pragma.html)."""
+    with explained("the source"):
+        return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _states(path: Path) -> tuple[_State, _State]:
+    """Return the states of the file and its write-ahead log; readers make the latter, and it is empty then."""
+    return _state(path), _state(path.with_name(f"{path.name}-wal"))
+
+
+def _state(path: Path) -> _State:
+    try:
+        found: stat_result = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if found.st_size else None
