@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import command_line
 from command_line import Answer, Screen
@@ -48,16 +47,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def changes_folder(profile: str) -> Path:
-    """Return the folder of changes: a profile's ``schema``, or the folder itself."""
-    folder = command_line.profile_folder(profile)
-    return folder / "schema" if (folder / "schema").is_dir() else folder
-
-
 def apply(given: argparse.Namespace, _screen: Screen) -> Answer:
     """Apply the changes, take them back, or say what would be done."""
     request = Request(
-        changes=load_changes(changes_folder(given.profile)),
+        changes=load_changes(command_line.changes_folder(given.profile)),
         state=given.state,
         to=given.to,
         schema=given.schema,

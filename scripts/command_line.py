@@ -18,7 +18,7 @@ import signal
 import stat
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -237,6 +237,16 @@ def profile_folder(profile: str) -> Path:
     return folder
 
 
+def changes_folder(profile: str) -> Path:
+    """Return the folder of changes: a profile's ``schema``, or the folder itself.
+
+    Raises:
+        MigrationError: There is none.
+    """
+    folder = profile_folder(profile)
+    return folder / "schema" if (folder / "schema").is_dir() else folder
+
+
 def mapping_of(profile: str) -> ProfileMapping:
     """Return the mapping of the profile that a name or a path stands for.
 
@@ -255,33 +265,27 @@ def assert_own_schema(given: argparse.Namespace) -> None:
     """Refuse a target whose schema came by another profile than the one that is given; no record is no reason.
 
     Raises:
-        MigrationError: Names both; or there is no connection.
+        MigrationError: Names the other one; or there is no connection.
     """
     with library():
         from ansible_collections.contralock.database.plugins.module_utils.connection import (  # noqa: PLC0415 (as in mapping_of)
             connect,
         )
         from ansible_collections.contralock.database.plugins.module_utils.schema_files import (  # noqa: PLC0415 (as above)
+            Change,
+            foreign_changes,
             load_changes,
         )
         from ansible_collections.contralock.database.plugins.module_utils.schema_history import (  # noqa: PLC0415 (as above)
-            read_records,
+            assert_own_schema as assert_own,
         )
 
-    def has(folder: Path, wanted: set[str]) -> bool:
-        known = {change.checksum for change in load_changes(folder)} if folder.is_dir() else set()
-        return wanted <= known
-
-    applied: set[str] = set()
-    with connect(given.target or "", "contralock profile") as connection, contextlib.suppress(MigrationError):
-        applied = {record.checksum for record in read_records(connection)}
-    if not has(profile_folder(given.profile) / "schema", applied):
-        for name in profile_names():
-            if has(PROFILES / name / "schema", applied):
-                raise MigrationError(
-                    f"the target has the schema of the profile {name}, and {given.profile} is given",
-                    f"Give --profile {name}, or a database with the schema of the profile that you mean",
-                )
+    own: Sequence[Change] = ()
+    with contextlib.suppress(MigrationError):
+        # A folder with a mapping alone is enough for some verbs.
+        own = load_changes(changes_folder(given.profile))
+    with connect(given.target or "", "contralock profile") as connection:
+        assert_own(connection, foreign_changes(own, PROFILES.iterdir()))
 
 
 def run(

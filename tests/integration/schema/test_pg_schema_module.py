@@ -14,6 +14,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
+from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 
 from tests.integration.schema.steps import BIO, NAMES, TYPES, USERS, changes_of, recorded, three, write_profile
 from tests.playbooks import PROJECT, keep, play
@@ -52,10 +55,11 @@ class Project:
             answer.unlink(missing_ok=True)
             keywords = {"check_mode": each["check"]} if "check" in each else {}
             module = {name: value for name, value in each.items() if name not in ("profile", "check", "diff")}
-            changes = f"{{{{ lookup('contralock.database.profile', '{each.get('profile', 'small')}').changes }}}}"
+            read = f"lookup('contralock.database.profile', '{each.get('profile', 'small')}')"
+            given = {key: f"{{{{ {read}.{key} }}}}" for key in ("changes", "foreign_changes")}
             run = {
                 "name": answer.stem,
-                "contralock.database.pg_schema": {"target": self.target, "changes": changes, **module},
+                "contralock.database.pg_schema": {"target": self.target, **given, **module},
                 "register": "result",
                 "diff": each.get("diff", False),
                 "ignore_errors": True,
@@ -132,6 +136,51 @@ REFUSED = [
     ({"changes": [{"name": "0001_types", "up": "x"}]}, "missing required arguments: down"),
     ({"target": "host=/nowhere"}, "cannot connect to PostgreSQL"),
 ]
+
+
+def test_another_profile_s_schema_is_named_with_its_profile(project: Project, database: Database) -> None:
+    """Also before the window; and what both profiles have, or neither, is no sign of the other."""
+    other = changes_of(("CREATE TABLE others (id integer PRIMARY KEY);", "DROP TABLE others;"), USERS)
+    project.write("other", other)
+    project.write("longer", changes_of(TYPES, USERS, BIO, ("CREATE TABLE more ();", "DROP TABLE more;")))
+    (project.folder / "files" / "profiles" / "broken" / "schema").mkdir(parents=True)
+    applied, *wrong, longer = project.play_all(
+        [{}, {"profile": "other"}, {"profile": "other", "state": "reverted", "check": True}, {"profile": "longer"}]
+    )
+    assert applied.answer["applied"] == NAMES
+    for run in wrong:
+        assert run.answer["msg"] == (
+            "the target has the schema of the profile small, and another profile is given."
+            " Give that profile, or a database with the schema of the one that you mean."
+        )
+    assert longer.answer["applied"] == ["0004_step"]
+
+
+def test_the_roles_name_the_profile_whose_schema_the_target_has(tmp_path: Path, database: Database) -> None:
+    profiles = PROJECT / "files" / "profiles"
+    with connect(database.conninfo, "test") as connection:
+        perform(connection, Request(load_changes(profiles / "contralock_deployed" / "schema")))
+    parts = {"database_schema": "main", "source_assessment": "assess", "validation": "target"}
+    said = "said | default([]) + [ansible_failed_result.msg]"
+    tasks = [
+        {
+            "block": [{"ansible.builtin.include_role": {"name": name, "tasks_from": f"{part}.yml"}}],
+            "rescue": [{"ansible.builtin.set_fact": {"said": f"{{{{ {said} }}}}"}}],
+        }
+        for name, part in parts.items()
+    ]
+    given = {
+        **{f"{name}_profile": str(profiles / "contralock") for name in parts},
+        "migration_toolkit_target": database.conninfo,
+        "migration_toolkit_run_directory": str(tmp_path),
+        "application_config_found": {"type": "sqlite", "path": "/nowhere.sqlite"},
+    }
+    done = play(tmp_path, [*tasks, keep(tmp_path / "said", "said")], **given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "said").read_text())
+    assert [words.partition(",")[0] for words in told] == [
+        "the target has the schema of the profile contralock_deployed"
+    ] * 3
 
 
 def test_refusals_come_as_sentences(project: Project, database: Database) -> None:

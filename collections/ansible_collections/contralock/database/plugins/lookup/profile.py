@@ -40,6 +40,9 @@ _list:
         - The schema changes in order, each with C(name), C(up) and C(down); see M(contralock.database.pg_schema).
       type: list
       elements: dict
+    foreign_changes:
+      description: The changes that only the profiles beside it have, SHA-256 to the profile's name.
+      type: dict
     mapping:
       description: What C(mapping.yml) says; null when the folder has none.
       type: dict
@@ -57,7 +60,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import MAPPING_FILE, load_profile
-from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
+from ansible_collections.contralock.database.plugins.module_utils.schema_files import foreign_changes, load_changes
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # because Ansible has no types
@@ -91,9 +94,11 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # because Ansible has no 
 def read_profile(folder: Path) -> dict[str, Any]:
     """Return a profile as the playbooks use it; the documents travel to the hosts with the tasks."""
     profile = load_profile(folder) if (folder / MAPPING_FILE).exists() else None
+    changes = load_changes(folder / "schema")
     return {
         "name": folder.name,
-        "changes": [asdict(change) for change in load_changes(folder / "schema")],
+        "changes": [asdict(change) for change in changes],
+        "foreign_changes": foreign_changes(changes, folder.resolve().parent.iterdir()),
         "mapping": profile and profile.document,
         "mapping_schema": profile and profile.document_schema,
     }

@@ -7,7 +7,7 @@ read again afterwards. A way back has to restore exactly the catalog that stood 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,7 +20,16 @@ from .connection import Connection
 from .errors import MigrationError
 from .schema_execution import prepare_transaction, refusal, run_text
 from .schema_files import Change, select_change
-from .schema_history import Record, add_record, drifted, one_runner, read_records, refuse_edited, remove_record
+from .schema_history import (
+    Record,
+    add_record,
+    drifted,
+    one_runner,
+    read_records,
+    refuse_edited,
+    refuse_foreign,
+    remove_record,
+)
 from .table_ownership import hand_over, holder_of, to_hand_over
 
 State = Literal["present", "reverted"]
@@ -39,6 +48,7 @@ class Request:
         lock_wait: Seconds to wait for another runner, and for any lock that a change needs.
         tables_owner: Role that is to own the tables and types afterwards, which may then alter them; empty for the
             connecting one; None leaves that as it is.
+        foreign: The changes of other profiles (``foreign_changes``), so that these can be named.
     """
 
     changes: Sequence[Change]
@@ -48,6 +58,7 @@ class Request:
     allow_data_loss: bool = False
     lock_wait: int = 30
     tables_owner: str | None = None
+    foreign: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself, before any database is asked.
@@ -198,6 +209,7 @@ def _read_plan(connection: Connection, request: Request) -> Plan:
 
 def _plan(connection: Connection, request: Request) -> Plan:
     records = read_records(connection)
+    refuse_foreign(records, request.foreign)
     catalog = snapshot(connection, request.schema)
     drift = _drift(records[-1], catalog) if records else []
     if request.state == "present":

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def order_changes(mappings: Iterable[Mapping[str, str]]) -> list[Change]:
     changes = sorted((_change(mapping) for mapping in mappings), key=lambda change: change.name)
     _refuse_disorder(changes)
     return changes
+
+
+def foreign_changes(own: Sequence[Change], others: Iterable[Path]) -> dict[str, str]:
+    """Return the changes that only other profiles have: checksum to the profile's name.
+
+    Args:
+        own: The changes of the profile in question.
+        others: Folders of profiles; those that have no changes, or none that can be read, are passed over.
+    """
+    known = {change.checksum for change in own}
+    found: dict[str, str] = {}
+    for folder in sorted(others):
+        with suppress(MigrationError):
+            found |= {
+                change.checksum: folder.name
+                for change in load_changes(folder / "schema")
+                if change.checksum not in known
+            }
+    return found
 
 
 def select_change(changes: Sequence[Change], wanted: str) -> Change:

@@ -7,7 +7,7 @@ the catalog before and after its change: the one after shows drift, the one befo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -133,6 +133,35 @@ def one_runner(connection: Connection, wait_seconds: int) -> Iterator[None]:
 
     with one_at_a_time(connection, LOCK_KEY, wait_seconds, refusal):
         yield
+
+
+def refuse_foreign(records: Sequence[Record], foreign: Mapping[str, str]) -> None:
+    """Refuse a target whose schema came by another profile.
+
+    Args:
+        records: Of the target; none is no reason.
+        foreign: See ``foreign_changes``.
+
+    Raises:
+        MigrationError: Names the other profile.
+    """
+    if names := sorted({foreign[record.checksum] for record in records if record.checksum in foreign}):
+        raise MigrationError(
+            f"the target has the schema of the profile {' or '.join(names)}, and another profile is given",
+            "Give that profile, or a database with the schema of the one that you mean",
+        )
+
+
+def assert_own_schema(connection: Connection, foreign: Mapping[str, str]) -> None:
+    """Refuse a target whose schema came by another profile; a record that cannot be read is no reason.
+
+    Raises:
+        MigrationError: See ``refuse_foreign``.
+    """
+    records: list[Record] = []
+    with contextlib.suppress(MigrationError):
+        records = read_records(connection)
+    refuse_foreign(records, foreign)
 
 
 def refuse_edited(changes: Sequence[Change], records: Sequence[Record]) -> None:

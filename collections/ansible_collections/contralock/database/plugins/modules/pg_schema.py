@@ -40,6 +40,12 @@ options:
         description: The SQL that takes it back.
         type: str
         required: true
+  foreign_changes:
+    description:
+      - The changes of other profiles, SHA-256 to the profile's name, as P(contralock.database.profile#lookup) returns
+        them. A target that has one of them is refused, and its profile is named.
+    type: dict
+    default: {}
   state:
     description:
       - V(present) applies what is pending.
@@ -162,6 +168,7 @@ ARGUMENTS = {
         "required": True,
         "options": {"name": TEXT, "up": TEXT, "down": TEXT},
     },
+    "foreign_changes": {"type": "dict", "default": {}},
     "state": {"type": "str", "choices": ["present", "reverted"], "default": "present"},
     "to": {"type": "str"},
     "schema": {"type": "str", "default": "public"},
@@ -174,7 +181,8 @@ ARGUMENTS = {
 def change_schema(module: AnsibleModule) -> Mapping[str, object]:
     options = ("state", "to", "schema", "allow_data_loss", "lock_wait", "tables_owner")
     wanted = {name: module.params[name] for name in options}
-    request = Request(order_changes(module.params["changes"]), **wanted)
+    changes = order_changes(module.params["changes"])
+    request = Request(changes, **wanted, foreign=module.params["foreign_changes"])
     with connect(module.params["target"], "contralock pg_schema") as connection:
         report = (ask if module.check_mode else perform)(connection, request)
     return {

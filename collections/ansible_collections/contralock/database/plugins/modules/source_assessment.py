@@ -37,6 +37,12 @@ options:
     description: Say that the source is not ready in RV(verdict), and do not fail.
     type: bool
     default: false
+  foreign_changes:
+    description:
+      - The changes of other profiles, SHA-256 to the profile's name, as P(contralock.database.profile#lookup) returns
+        them. A target that has one of them is refused, and its profile is named.
+    type: dict
+    default: {}
   workers:
     description: Threads that read and examine.
     type: int
@@ -150,9 +156,11 @@ from ansible_collections.contralock.database.plugins.module_utils.run_step impor
 try:
     from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_running
     from ansible_collections.contralock.database.plugins.module_utils.assessment_report import as_document, as_lines
+    from ansible_collections.contralock.database.plugins.module_utils.connection import connect
     from ansible_collections.contralock.database.plugins.module_utils.journal import write_whole
     from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits
     from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+    from ansible_collections.contralock.database.plugins.module_utils.schema_history import assert_own_schema
 except ImportError:
     IMPORT_ERROR: str | None = traceback.format_exc()
 else:
@@ -167,6 +175,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "pause_limit_ms": {"type": "int", "default": 250},
     "time_limit": {"type": "int", "default": 300},
     "report_only": {"type": "bool", "default": False},
+    "foreign_changes": {"type": "dict", "default": {}},
     "workers": {"type": "int", "default": 2},
     "engine": {"type": "str", "choices": ["pgloader", "arrow"], "default": "pgloader"},
 }
@@ -193,6 +202,8 @@ def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
     def report(what: str, done: int, total: int) -> None:
         progress({"table": what, "rows": done, "of_rows": total})
 
+    with connect(given["target"], "contralock source_assessment") as connection:
+        assert_own_schema(connection, given["foreign_changes"])
     limits = Limits(given["pause_limit_ms"], given["time_limit"])
     found = assess_running(
         Path(given["source"]),
