@@ -43,6 +43,14 @@ screenshot: test-packages  ## Take the README's picture of the page of the demo'
 	  --screenshot=docs/images/report.png "file://$(CURDIR)/$$page" 2>/dev/null
 	@ls -l docs/images/report.png
 
+.PHONY: figures
+figures: setup test-packages  ## Measure the demo's databases on a quiet machine, and write the figures of docs and README anew
+	@test -e .demo/prefix || { echo "make demo first"; exit 1; }
+	@$(DEMO) playbooks/benchmark.yml --extra-vars '{"application_benchmark_rounds": 3}'
+	@podman exec $$(cat .demo/prefix)-app1 sh -c 'cat "$$(ls -d /var/lib/contralock-migration/*-benchmark-*/benchmark.json | tail -n 1)"' \
+	  | benchmarks/tell_benchmark.py
+	@git diff --stat -- README.md docs
+
 .PHONY: demo-clean
 demo-clean: setup  ## Remove the demo's hosts, its network and its secrets
 	@$(DEMO) molecule/shared/destroy.yml
