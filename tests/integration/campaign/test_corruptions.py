@@ -26,29 +26,33 @@ BAG = "bag"
 LIMIT = 100_000
 
 
-def made_source(path: Path) -> None:
+def made_source(path: Path, key: str) -> None:
     chance = random.Random(20260301)
     with closing(sqlite3.connect(path)) as source, source:
         for table, kind in TYPES.items():
-            source.execute(f"CREATE TABLE {table} (id BIGINT PRIMARY KEY, v {kind.declared}, beside TEXT)")
+            source.execute(f"CREATE TABLE {table} (id BIGINT {key}, v {kind.declared}, beside TEXT)")
             rows = [(key, None if chance.random() < 0.2 else kind.make(chance), f"b{key}") for key in range(ROWS)]
             source.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
         source.execute(f"CREATE TABLE {BAG} (v TEXT, n INTEGER)")
         source.executemany(f"INSERT INTO {BAG} VALUES (?, ?)", [(f"v{n % 100}", n % 10) for n in range(ROWS)])
 
 
+def loaded(folder: Path, target: str, key: str = "PRIMARY KEY") -> Pair:
+    source = folder / "types.sqlite"
+    made_source(source, key)
+    made = Pair(source, target, parse_mapping({"version": 1, "naming": "keep"}, read_schema(MAPPING_SCHEMA)))
+    made.sql(f"CREATE TYPE mood AS ENUM {MOODS!r}", f"CREATE TABLE {BAG} (v text, n integer)")
+    made.sql(
+        *(f"CREATE TABLE {table} (id bigint {key}, v {kind.target}, beside text)" for table, kind in TYPES.items())
+    )
+    made.load()
+    return made
+
+
 @pytest.fixture(scope="module")
 def pair(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    source = tmp_path_factory.mktemp("campaign") / "types.sqlite"
-    made_source(source)
-    mapping = parse_mapping({"version": 1, "naming": "keep"}, read_schema(MAPPING_SCHEMA))
     with cluster.database() as database:
-        made = Pair(source, database.conninfo, mapping)
-        made.sql(f"CREATE TYPE mood AS ENUM {MOODS!r}")
-        for table, kind in TYPES.items():
-            made.sql(f"CREATE TABLE {table} (id bigint PRIMARY KEY, v {kind.target}, beside text)")
-        made.sql(f"CREATE TABLE {BAG} (v text, n integer)")
-        made.load()
+        made = loaded(tmp_path_factory.mktemp("campaign"), database.conninfo)
         made.sql("CREATE SCHEMA kept", *(f"CREATE TABLE kept.{each} AS TABLE public.{each}" for each in (*TYPES, BAG)))
         yield made
 
@@ -102,31 +106,59 @@ def test_every_spoiled_value_is_found_in_its_place(pair: Pair, kind: str) -> Non
     assert found(pair) == expected
 
 
+def different(pair: Pair, table: str) -> list[tuple[int, int]]:
+    """Pairs of rows with different values: swapping two equal ones changes nothing."""
+    with psycopg.connect(pair.target) as connection:
+        query = sql.SQL("SELECT id, v::text FROM {} WHERE v IS NOT NULL ORDER BY 2, 1").format(sql.Identifier(table))
+        rows = connection.execute(query).fetchall()
+    halves = zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=False)
+    pairs = [(one, other) for (one, value), (other, another) in halves if value != another][:PLANTED]
+    assert len(pairs) == PLANTED, table
+    return pairs
+
+
 def test_cells_swapped_between_rows(pair: Pair) -> None:
     expected = set()
     for table in TYPES:
-        # Values that no other row has: swapping two equal ones changes nothing.
-        keys = chosen(pair, table, f"v IS NOT NULL AND id IN (SELECT min(id) FROM {table} GROUP BY v::text)", 2)
+        pairs = different(pair, table)
+        both = [*pairs, *((other, one) for one, other in pairs)]
+        listed = ", ".join(map(str, both))
         pair.sql(
-            f"UPDATE {table} a SET v = b.v FROM kept.{table} b"
-            f" WHERE a.id IN ({keys[0]}, {keys[1]}) AND b.id = {sum(keys)} - a.id"
+            f"UPDATE {table} a SET v = b.v FROM kept.{table} b, (VALUES {listed}) AS swapped (here, there)"
+            " WHERE a.id = here AND b.id = there"
         )
-        expected |= {(table, f"id={key}", "v", "differs") for key in keys}
+        expected |= {(table, f"id={key}", "v", "differs") for key, _ in both}
     assert found(pair) == expected
 
 
-def test_rows_missing_and_rows_of_nobody(pair: Pair) -> None:
+def test_rows_missing_and_rows_doubled_under_another_key(pair: Pair) -> None:
     expected = set()
     for table in TYPES:
-        keys = chosen(pair, table, "true")
-        listed = ", ".join(map(str, keys))
+        keys = chosen(pair, table, "true", 2 * PLANTED)
+        lost, doubled = keys[:PLANTED], keys[PLANTED:]
         pair.sql(
-            f"DELETE FROM {table} WHERE id IN ({listed})",
-            f"INSERT INTO {table} SELECT id + 1000000, v, beside FROM kept.{table} WHERE id IN ({listed})",
+            f"DELETE FROM {table} WHERE id IN ({', '.join(map(str, lost))})",
+            f"INSERT INTO {table} SELECT id + 1000000, v, beside FROM kept.{table}"
+            f" WHERE id IN ({', '.join(map(str, doubled))})",
         )
-        expected |= {(table, f"id={key}", None, "missing in the target") for key in keys}
-        expected |= {(table, f"id={key + 1000000}", None, "only in the target") for key in keys}
+        expected |= {(table, f"id={key}", None, "missing in the target") for key in lost}
+        expected |= {(table, f"id={key + 1000000}", None, "only in the target") for key in doubled}
     assert found(pair) == expected
+
+
+def test_rows_of_every_type_without_a_key_doubled_and_lost(cluster: Cluster, tmp_path: Path) -> None:
+    def counted(pair: Pair) -> set[tuple[int, int, int]]:
+        tables = [each for each in pair.compare(LIMIT, batch_rows=64).tables if each.table in TYPES]
+        assert len(tables) == len(TYPES)
+        return {(each.missing, each.extra, each.differing) for each in tables}
+
+    with cluster.database() as database:
+        pair = loaded(tmp_path, database.conninfo, key="")
+        pair.sql(*(f"INSERT INTO {table} SELECT * FROM {table} ORDER BY id LIMIT {PLANTED}" for table in TYPES))
+        assert counted(pair) == {(0, PLANTED, 0)}
+        # Of each that is there twice both go.
+        pair.sql(*(f"DELETE FROM {table} WHERE id < {PLANTED}" for table in TYPES))
+        assert counted(pair) == {(PLANTED, 0, 0)}
 
 
 @pytest.mark.parametrize(
