@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils import schema_changes, schema_loss
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.run_versions import versions_of
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, ask, perform
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import Change
 
@@ -28,7 +29,9 @@ from tests.throwaway_cluster import Database
 
 def test_pending_changes_are_applied_once_and_told(connection: Connection, database: Database) -> None:
     lines: list[str] = []
+    assert "schema" not in versions_of(connection)
     report = perform(connection, Request(three()), lines.append)
+    assert versions_of(connection)["schema"] == "0003_bio"
     assert (report.applied, report.version, report.pending, report.changed) == (NAMES, "0003_bio", [], True)
     assert list(report.durations) == NAMES
     assert [line.rsplit(" in ", 1)[0] for line in lines] == [f"applied {name}" for name in NAMES]
@@ -54,8 +57,10 @@ def test_a_record_keeps_who_when_and_both_catalogs(connection: Connection, datab
 
 def test_the_record_is_closed_to_others(connection: Connection, cluster_reader: str) -> None:
     perform(connection, Request(three()))
-    with connect(cluster_reader, "test") as other, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        other.execute("SELECT name FROM contralock_migration.schema_changes")
+    with connect(cluster_reader, "test") as other:
+        assert "schema" not in versions_of(other)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            other.execute("SELECT name FROM contralock_migration.schema_changes")
 
 
 @pytest.mark.parametrize("state", ["present", "reverted"])
