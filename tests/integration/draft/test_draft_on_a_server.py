@@ -174,6 +174,23 @@ def test_a_key_that_has_no_next_number_does_not_fit(drafted_script: Scripted, sc
     assert "Everything fits" not in page
 
 
+def test_a_row_that_refers_to_nothing_is_told_where_the_reference_is_not_drafted(drafted_script: Scripted) -> None:
+    """An assessment has it as an obstacle; where the reference is drafted the row is a misfit, and told once."""
+    made = drafted_script(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, g INTEGER REFERENCES nowhere (id), h INTEGER REFERENCES t (id));"
+        "INSERT INTO t VALUES (1, 5, 1), (2, NULL, 7)"
+    )
+    assert not made.proof.ready
+    assert [each.column for each in made.proof.findings] == ["h"]
+    fact = "the source has 1 row that refers to a row that is not there: t id 1: g 5 is in no row of nowhere"
+    lines = list(as_lines(made.folder, made.draft, made.proof))
+    assert lines[3].startswith("1 open question, and 1 kind of values that does not fit, and 1 obstacle: see ")
+    assert lines[4].startswith(f"obstacle: {fact}. Mend these rows")
+    page = (made.folder / "README.md").read_text()
+    assert f"- {fact}. Mend these rows" in page
+    assert "Everything fits" not in page
+
+
 def test_long_texts_keep_out_an_index_that_no_server_could_fill(drafted_script: Scripted) -> None:
     made = drafted_script(f"CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a); INSERT INTO t VALUES ('{'x' * 9000}')")
     assert "texts that are too long for one" in asked(made)

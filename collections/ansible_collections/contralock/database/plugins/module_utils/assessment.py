@@ -20,7 +20,7 @@ from .constraint_judge import Unjudged, judge_constraints
 from .durable_files import refused_politely
 from .earlier_load import settled_catalog
 from .errors import MigrationError
-from .finding_rows import ORPHAN_MEND
+from .finding_rows import told_references
 from .findings import Examination, examine_file
 from .live_copy import Limits, copy_live
 from .pgloader import LARGEST_ROW_BYTES
@@ -146,9 +146,8 @@ def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -
         found = _nothing_judged(path, error)
     if not unsound:
         # Rows that a foreign key of the target refuses are findings already; of the others SQLite knows.
-        told = {(each.table, frozenset(each.column.split(", "))) for each in found.findings if each.mend == ORPHAN_MEND}
         progress("foreign keys", 0, 1)
-        unsound = _unsound(path, partial(assert_no_orphans, told=told))
+        unsound = _unsound(path, partial(assert_no_orphans, told=told_references(found.findings)))
         progress("foreign keys", 1, 1)
     return replace(found, obstacles=(*asked.obstacles, *unsound, *found.obstacles))
 

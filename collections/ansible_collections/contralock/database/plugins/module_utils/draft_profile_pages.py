@@ -237,8 +237,10 @@ def _proof_lines(proof: Proof) -> Sequence[str]:
     if proof.problem:
         return [f"No plan can be made yet: {_cell(proof.problem)}"]
     lines = [f"The draft was applied to a server and taken back, and {counted(proof.rows, 'row')} held against it."]
-    if not proof.findings:
+    if proof.ready:
         lines.append("Everything fits.")
+    if proof.unsound:
+        lines.append(f"- {_cell(str(proof.unsound))}.")
     lines += [f"- {_cell(str(finding))}. {_cell(finding.mend)}." for finding in proof.findings[:SHOWN_FINDINGS]]
     if len(proof.findings) > SHOWN_FINDINGS:
         lines.append(f"- and {counted(len(proof.findings) - SHOWN_FINDINGS, 'kind')} more.")

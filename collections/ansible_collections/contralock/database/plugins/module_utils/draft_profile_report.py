@@ -25,6 +25,7 @@ def as_document(folder: Path, draft: Draft, proof: Proof) -> dict[str, Any]:
         "rows": proof.rows,
         "ready": proof.ready,
         "problem": proof.problem,
+        "obstacle": str(proof.unsound or ""),
         "findings": [str(finding) for finding in proof.findings],
     }
 
@@ -37,6 +38,7 @@ def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
     yield f"{counted(len(draft.tables), 'table')}{left}, {counted(proof.rows, 'row')} held against it"
     kinds = len(proof.findings)
     faults = [f"{counted(kinds, 'kind')} of values that {'does' if kinds == 1 else 'do'} not fit"] if kinds else []
+    faults += ["1 obstacle"] if proof.unsound else []
     faults += ["no plan"] if proof.problem else []
     said = ", and ".join(
         [counted(len(draft.questions), "open question") if draft.questions else "no open questions", *faults]
@@ -44,6 +46,8 @@ def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
     yield f"{said}: see {folder / 'README.md'}"
     if proof.problem:
         yield f"no plan can be made yet: {proof.problem}"
+    if proof.unsound:
+        yield f"obstacle: {proof.unsound}"
     yield from (f"does not fit: {finding}" for finding in proof.findings[:_SHOWN_FINDINGS])
     if len(proof.findings) > _SHOWN_FINDINGS:
         yield f"and {counted(len(proof.findings) - _SHOWN_FINDINGS, 'kind')} more"

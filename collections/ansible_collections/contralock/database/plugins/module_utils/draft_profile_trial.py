@@ -20,6 +20,7 @@ from .draft_profile_columns import not_generated
 from .draft_profile_model import Draft, DraftColumn, DraftTable, PieceKind, Quote
 from .draft_profile_sql import bare_table, create_enums
 from .errors import MigrationError
+from .finding_rows import told_references
 from .findings import Finding, RuleCount, examine_file
 from .plan import make_plan
 from .profile import Mapping
@@ -27,7 +28,7 @@ from .schema_changes import Request, perform
 from .schema_execution import refusal
 from .schema_files import Change
 from .sequence_values import exhausted_sequences
-from .source_file import Progress, open_source
+from .source_file import Progress, UnsoundError, assert_integrity, assert_no_orphans, open_source
 from .source_schema import read_schema
 
 APPLICATION_NAME = "contralock draft_profile"
@@ -40,6 +41,7 @@ class Proof:
     Attributes:
         problem: Why no plan can be made of it; empty when one was.
         findings: What of the source does not fit, as an assessment would say it.
+        unsound: What SQLite's own checks refuse besides: the fact, and the mend; None when nothing.
         rule_counts: What the drafted rules would change.
         rows: All rows of the source that were looked at.
         notes: Sentences for the report.
@@ -47,6 +49,7 @@ class Proof:
 
     problem: str = ""
     findings: tuple[Finding, ...] = ()
+    unsound: UnsoundError | None = None
     rule_counts: tuple[RuleCount, ...] = ()
     rows: int = 0
     notes: tuple[str, ...] = field(default=())
@@ -54,7 +57,7 @@ class Proof:
     @property
     def ready(self) -> bool:
         """Whether the source would move with the draft as it is."""
-        return not (self.problem or self.findings)
+        return not (self.problem or self.findings or self.unsound)
 
 
 def quoted_by(connection: Connection) -> Quote:
@@ -136,8 +139,21 @@ def _examined(connection: Connection, source: Path, mapping: Mapping, progress: 
     judged = judge_constraints(connection, source, plan, found.waiting, progress)
     with closing(open_source(source)) as opened:
         used_up = exhausted_sequences(connection, plan, opened)
+    findings = (*found.findings, *judged.findings, *used_up)
     notes = (*found.notes, *(f"Only the load will tell of {each}" for each in judged.unjudged))
-    return Proof("", (*found.findings, *judged.findings, *used_up), found.rule_counts, sum(found.rows.values()), notes)
+    rows = sum(found.rows.values())
+    return Proof("", findings, _unsound(source, findings), found.rule_counts, rows, notes)
+
+
+def _unsound(source: Path, findings: Sequence[Finding]) -> UnsoundError | None:
+    """Return what an assessment would have as an obstacle: the file is damaged, or rows refer to nothing."""
+    with closing(open_source(source)) as reading:
+        try:
+            assert_integrity(reading)
+            assert_no_orphans(reading, told_references(findings))
+        except UnsoundError as error:
+            return error
+    return None
 
 
 def _try_column(connection: Connection, draft: Draft, table: DraftTable, column: DraftColumn) -> None:

@@ -23,6 +23,7 @@ from .finding_cells import SHOWN_KEYS, Finding, joined_key
 from .indexed_lengths import IndexedLengths, spelled_columns
 from .kept_keys import KEPT_BYTES, ROW, KeptKeys, hashes_of
 from .plan import ColumnPlan, Plan, TablePlan
+from .source_file import Reference
 
 #: Why a row that is like another one does not fit.
 SAME = "the same as in another row, where PostgreSQL wants each once"
@@ -319,6 +320,11 @@ class RowExaminer:
         own_part = number >> _PART_BITS
         before = sum(rows for part, rows in self._rows[target].items() if part < own_part)
         return before + (number & (1 << _PART_BITS) - 1) + 1
+
+
+def told_references(findings: Iterable[Finding]) -> set[Reference]:
+    """Return the references of the source whose broken rows are findings."""
+    return {(each.table, frozenset(each.column.split(", "))) for each in findings if each.mend == ORPHAN_MEND}
 
 
 def _repeated(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
