@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import getpass
+import platform
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import load_mark
+from ansible_collections.contralock.database.plugins.module_utils.assessment import Options as Assessing
+from ansible_collections.contralock.database.plugins.module_utils.assessment import assess_file
+from ansible_collections.contralock.database.plugins.module_utils.assessment_report import Verdict
 from ansible_collections.contralock.database.plugins.module_utils.catalog import difference, snapshot
+from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
+from ansible_collections.contralock.database.plugins.module_utils.deferred_objects import find_deferred, take_away
 from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty, mend, settled_catalog
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.load_mark import SCHEMA, one_load
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import SCHEMA, one_load, set_mark
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request as Schema
+from ansible_collections.contralock.database.plugins.module_utils.schema_changes import ask, perform
+from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
+from ansible_collections.contralock.database.plugins.module_utils.schema_history import add_record
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
     database_oid,
     record_file,
@@ -131,9 +143,68 @@ def test_a_role_that_can_leave_no_mark_is_refused_first(
 ) -> None:
     with psycopg.connect(target.administrator, autocommit=True) as administrator:
         administrator.execute(f"CREATE SCHEMA {SCHEMA}")
+        grant = f'GRANT CREATE ON DATABASE "{target.name}" TO "contralock_owner"'
         for verb in (check, load):
-            with pytest.raises(MigrationError, match=f"'contralock_owner' may not mark a load .* schema {SCHEMA}"):
+            with pytest.raises(MigrationError, match=f"may not mark a load .* schema {SCHEMA}.* {grant}"):
                 verb(first, order.source)
         assert not record_file(owner, first.root).exists()
         administrator.execute(f"ALTER SCHEMA {SCHEMA} OWNER TO contralock_owner")
     assert load(first, order.source).report.rows == ROWS
+
+
+def halved(order: Transfer, owner: Connection, request: Request) -> None:
+    """Leave what a load from the request's directory leaves that is killed: keys and a part of the rows are missing."""
+    record = replace(order, record=record_file(owner, request.root)).record_of(database_oid(owner))
+    record.write(record_file(owner, request.root))
+    set_mark(owner, record.mark, request.root)
+    take_away(owner, find_deferred(owner, order.plan.catalog, order.tables))
+    owner.execute("DELETE FROM messages")
+
+
+def test_half_a_load_of_another_directory_is_named_by_every_verb(
+    first: Request, second: Request, order: Transfer, owner: Connection
+) -> None:
+    load(first, order.source)
+    halved(order, owner, first)
+    named = (
+        rf"a load from {first.root} on {platform.node()} by {getpass.getuser()}, begun \d{{4}}-\d\d-\d\d [\d:]+ UTC has"
+    )
+    named += r" not ended, and the target may hold a part of it"
+    mend = "Take it back on that host with transfer_data.py --take-back"
+    for verb in (lambda: check(second, order.source), lambda: load(second, order.source)):
+        with pytest.raises(MigrationError, match=named) as refusal:
+            verb()
+        assert mend in str(refusal.value)
+        assert "another one in the source than in the target" in str(refusal.value)
+    found = assess_file(order.source, order.target, first.mapping, Assessing(order.scratch), lambda *_: None)
+    assert found.verdict is Verdict.NOT_READY
+    assert re.search(named, found.obstacles[0].fact)
+    assert mend in found.obstacles[0].mend
+    with pytest.raises(MigrationError, match=named):
+        compare_file(order.source, order.target, first.mapping, Options(b"key"))
+    changes = load_changes(PROFILE / "schema")
+    add_record(owner, changes[-1], 1, {}, order.plan.catalog.description)
+    for state in ("present", "reverted"):
+        for verb_of_schema in (ask, perform):
+            with pytest.raises(MigrationError, match=named):
+                verb_of_schema(owner, Schema(changes=changes, state=state))
+    # Its own directory mends it, of which nothing is said there.
+    assert check(first, order.source).earlier_rows
+    assert empty(first).changed
+    assert check(second, order.source).earlier_rows == 0
+
+
+def test_rows_of_a_load_that_never_ended_are_told_as_such(
+    first: Request, second: Request, order: Transfer, owner: Connection
+) -> None:
+    load(first, order.source)
+    set_mark(owner, "killed", first.root)
+    with pytest.raises(
+        MigrationError, match=rf"a load from {first.root} on (.|\n)*holds rows that this run did not load"
+    ):
+        check(second, order.source)
+    found = assess_file(order.source, order.target, first.mapping, Assessing(order.scratch), lambda *_: None)
+    assert found.obstacles[0].fact.startswith(f"a load from {first.root} on ")
+    compared = compare_file(order.source, order.target, first.mapping, Options(b"key"))
+    assert compared.equal
+    assert any(note.startswith(f"a load from {first.root} on ") for note in compared.notes)

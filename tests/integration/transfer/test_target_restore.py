@@ -262,7 +262,7 @@ def test_a_finished_load_is_taken_back_without_its_schema(order: Transfer, owner
 def test_a_mark_that_outlived_its_load_goes_with_its_rows(order: Transfer, owner: Connection) -> None:
     """Killed between the record of its end and the mark."""
     transfer(replace(order, engine="arrow"))
-    set_mark(owner, recorded(order).mark)
+    set_mark(owner, recorded(order).mark, order.record.parent)
     assert sum(restore_target(order.target, recorded(order)).rows.values()) == ROWS
     assert not is_marked(owner, recorded(order).mark)
 

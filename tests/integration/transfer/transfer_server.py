@@ -82,7 +82,7 @@ class Target:
 def begun(order: Transfer, owner: Connection) -> TargetRecord:
     """Return the record of a load that has begun; its mark is in the target, and nothing more."""
     record = order.record_of(database_oid(owner))
-    set_mark(owner, record.mark)
+    set_mark(owner, record.mark, order.record.parent)
     return record
 
 

@@ -23,6 +23,7 @@ from .errors import MigrationError
 from .finding_rows import told_references
 from .findings import Examination, examine_file
 from .live_copy import Limits, copy_live
+from .load_mark import unfinished_load, unfinished_load_told
 from .pgloader import LARGEST_ROW_BYTES
 from .pgloader_engine import unspeakable_names
 from .plan import Plan, make_partial_plan
@@ -42,7 +43,8 @@ from .source_file import (
     table_of_source,
 )
 from .source_schema import SourceSchema, read_schema
-from .target_state import unwritable
+from .target_restore import own_mark, record_file
+from .target_state import row_counts, unwritable
 from .worker_threads import WORKERS
 
 APPLICATION_NAME = "contralock source_assessment"
@@ -93,8 +95,9 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
     """
     began = time.monotonic()
     with connect(target, APPLICATION_NAME) as connection:
+        ours = own_mark(connection, record_file(connection, options.directory))
         catalog = settled_catalog(connection, options.directory, options.schema)
-        asked = _asked(connection, target, catalog, mapping)
+        asked = _asked(connection, target, catalog, mapping, ours)
     with _snapshot_folder(options.directory) as private:
         snapshot_file = private / "source.sqlite"
         with refused_politely(f"cannot back up {source}"):
@@ -112,7 +115,9 @@ def assess_file(source: Path, target: str, mapping: Mapping, options: Options, p
     """
     began = time.monotonic()
     with connect(target, APPLICATION_NAME) as connection:
-        asked = _asked(connection, target, snapshot(connection, options.schema), mapping)
+        with unfinished_load_told(connection):
+            catalog = snapshot(connection, options.schema)
+        asked = _asked(connection, target, catalog, mapping)
     found = _assessed(source, asked, options, progress)
     return replace(found, seconds=time.monotonic() - began)
 
@@ -127,9 +132,15 @@ class _Asked:
     obstacles: tuple[Obstacle, ...]
 
 
-def _asked(connection: Connection, target: str, catalog: Catalog, mapping: Mapping) -> _Asked:
-    left_out = mapping.never_carried.keys() & {table.name for table in catalog.tables}
-    refusals = (unwritable(connection), drift_of(connection, catalog, left_out))
+def _asked(connection: Connection, target: str, catalog: Catalog, mapping: Mapping, ours: str = "") -> _Asked:
+    tables = {table.name for table in catalog.tables}
+    drift = drift_of(connection, catalog, mapping.never_carried.keys() & tables)
+    half = unfinished_load(connection, ours)
+    carried = tables - mapping.never_carried.keys()
+    if half and not drift and not any(row_counts(connection, catalog.schema, carried).values()):
+        # It was killed before it touched anything: the next load goes on.
+        half = None
+    refusals = (unwritable(connection), half, drift)
     return _Asked(target, catalog, mapping, tuple(_obstacle(each) for each in refusals if each))
 
 

@@ -25,6 +25,7 @@ from .columnar_reader import read_columns
 from .comparison_parts import WHOLE, Part, parts_of
 from .comparison_report import Comparison, Difference, TableComparison
 from .errors import MigrationError
+from .load_mark import unfinished_load, unfinished_load_told
 from .plan import Plan, TablePlan, make_plan
 from .profile import Mapping as ProfileMapping
 from .row_judge import TableJudge, Tally, read_notes
@@ -107,9 +108,11 @@ def compare_file(
     with closing(open_source(path)) as source, open_moment(target, options.application_name) as moment:
         before = _data_version(source)
         try:
-            catalog = moment.catalog(options.schema)
-            plan = make_plan(mapping, read_schema(source), catalog)
+            with unfinished_load_told(moment.connection):
+                plan = make_plan(mapping, read_schema(source), moment.catalog(options.schema))
             faults, notes = structural_faults(moment, plan, options.expected)
+            if half := unfinished_load(moment.connection):
+                notes.append(str(half))
             work = _Work(path, moment, plan, options, progress)
             tables = work.compare(source)
             uncarried, uncounted = count_uncarried(moment, plan, mapping) if options.uncarried else ([], [])

@@ -3,18 +3,24 @@
 The record of a load lies in a directory, and there are other directories. So an unfinished load is whosever mark stands
 in the target: the next load puts its own there, and one that ends takes its mark away. It is the comment on an empty
 schema of its own: no part of what is compared, in no dump once the load has ended, and made by the database's owner
-without further rights.
+without further rights. It says where its record lies, too, so that whoever finds half a load in the target can be told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import psycopg
 from psycopg import sql
 
 from .connection import Connection, connect
 from .database_lock import lock_key, one_at_a_time
+from .durable_files import owner_name
 from .errors import MigrationError
 
 APPLICATION_NAME = "contralock one load"
@@ -29,6 +35,11 @@ _SETTINGS = {
     "tcp_keepalives_count": "4",
 }
 _PREFIX = "contralock load "
+#: What is left where a schema is half of what it was, and nobody knows the other half.
+ANEW = (
+    "when nobody needs what the database holds, drop it, and make it and its schema anew (playbooks/prepare.yml, or"
+    " createdb and apply_schema.py)"
+)
 
 _COMMENT = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s"
 # A comment is its schema's owner's to write.
@@ -72,29 +83,87 @@ def assert_markable(connection: Connection) -> None:
         MigrationError: Says what it lacks.
     """
     if connection.execute(_MAY_MARK, [SCHEMA]).fetchone() != (True,):
+        info = connection.info
+        role, database = (sql.Identifier(name).as_string() for name in (info.user, info.dbname))
         raise MigrationError(
-            f"{connection.info.user!r} may not mark a load in {connection.info.dbname!r}: it neither owns the schema"
-            f" {SCHEMA}, nor may it make one",
-            f"Connect as the database's owner, or grant the role CREATE on the database; drop the schema {SCHEMA} when"
-            " it is another role's",
+            f"{info.user!r} may not mark a load in {info.dbname!r}: it neither owns the schema {SCHEMA}, nor may it"
+            " make one",
+            f"Connect as the database's owner, or let him GRANT CREATE ON DATABASE {database} TO {role}; drop the"
+            f" schema {SCHEMA} when it is another role's",
         )
 
 
 def is_marked(connection: Connection, mark: str) -> bool:
     """Tell whether the load of this mark was the last to begin in the target, and has not ended."""
-    return bool(mark) and connection.execute(_COMMENT, [SCHEMA]).fetchone() == (_PREFIX + mark,)
+    return bool(mark) and _standing(connection)[0] == mark
 
 
-def set_mark(connection: Connection, mark: str) -> None:
-    """Leave the mark of a load that begins, in place of whatever mark is there."""
+def set_mark(connection: Connection, mark: str, directory: Path) -> None:
+    """Leave the mark of a load that begins, in place of whatever mark is there.
+
+    Args:
+        connection: As the database's owner; not in a transaction.
+        mark: A word, which no other load has.
+        directory: Where its record lies.
+    """
+    account = owner_name(os.geteuid())
+    begun = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    words = f"{mark} from {directory} on {platform.node()} by {account}, begun {begun}"
     with connection.transaction():
         if connection.execute(_COMMENT, [SCHEMA]).fetchone() is None:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
         comment = sql.SQL("COMMENT ON SCHEMA {} IS {}")
-        connection.execute(comment.format(sql.Identifier(SCHEMA), sql.Literal(_PREFIX + mark)))
+        connection.execute(comment.format(sql.Identifier(SCHEMA), sql.Literal(_PREFIX + words)))
 
 
 def clear_mark(connection: Connection, mark: str) -> None:
     """Take the mark of a load away that has ended; another one's stays."""
     if is_marked(connection, mark):
         connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(SCHEMA)))
+
+
+def unfinished_load(connection: Connection, ours: str = "") -> MigrationError | None:
+    """Return what there is to say of a load that has begun in the target and not ended; None where there is none.
+
+    Args:
+        connection: As any role.
+        ours: The mark of the caller's own load, of which there is nothing to say.
+    """
+    mark, words = _standing(connection)
+    if not mark or mark == ours:
+        return None
+    return MigrationError(
+        f"a load {words or 'that said nothing of itself'} has not ended, and the target may hold a part of it",
+        "Take it back on that host with transfer_data.py --take-back and that --directory, or run its playbook again."
+        f" When the directory is lost: {ANEW}",
+    )
+
+
+@contextlib.contextmanager
+def unfinished_load_told(connection: Connection, ours: str = "") -> Iterator[None]:
+    """Let what is refused in the block begin with the load that has not ended, which may well be why.
+
+    Raises:
+        MigrationError: See ``unfinished_load``; with what was refused, and its mend.
+    """
+    try:
+        yield
+    except MigrationError as error:
+        cause: MigrationError | None = None
+        with contextlib.suppress(psycopg.Error):
+            cause = unfinished_load(connection, ours)
+        if cause is None:
+            raise
+        told = [(cause.fact, cause.mend), *(error.pairs or [(error.fact, error.mend)])]
+        facts = f"{cause.fact}; {error.fact}"
+        raise MigrationError(facts, f"{cause.mend}. {error.mend}", error.details, told) from error
+
+
+def _standing(connection: Connection) -> tuple[str, str]:
+    """Return the mark in the target, and what it says of its load; both are empty where there is none."""
+    found = connection.execute(_COMMENT, [SCHEMA]).fetchone()
+    comment = str(found[0] or "") if found else ""
+    if not comment.startswith(_PREFIX):
+        return "", ""
+    mark, _, words = comment.removeprefix(_PREFIX).partition(" ")
+    return mark, words

@@ -18,6 +18,7 @@ from . import schema_loss
 from .catalog import Catalog, Description, difference, snapshot
 from .connection import Connection
 from .errors import MigrationError
+from .load_mark import unfinished_load_told
 from .schema_execution import prepare_transaction, refusal, run_text
 from .schema_files import Change, select_change
 from .schema_history import (
@@ -118,7 +119,7 @@ def ask(connection: Connection, request: Request) -> Report:
     Raises:
         MigrationError: A run would refuse.
     """
-    with _refusals("reading the schema"):
+    with _refusals("reading the schema"), unfinished_load_told(connection):
         plan = _read_plan(connection, request)
         handed_over = to_hand_over(connection, request.schema, request.tables_owner)
     return Report(
@@ -143,7 +144,8 @@ def perform(connection: Connection, request: Request, tell: Callable[[str], None
             nothing behind; the steps before it stay, and are named in the message and in ``details``.
     """
     with _refusals("the run of schema changes"), one_runner(connection, request.lock_wait):
-        plan = _read_plan(connection, request)
+        with unfinished_load_told(connection):
+            plan = _read_plan(connection, request)
         report = Report(altered=list(plan.altered), version=plan.version, diff=_sql_of(plan, request.state))
         deed, done, said = {
             "present": (_apply, report.applied, "applied"),

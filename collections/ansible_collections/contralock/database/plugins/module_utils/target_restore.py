@@ -23,7 +23,7 @@ from .connection import Connection, connect, set_locally, written
 from .deferred_objects import FOREIGN_KEY, added, built, dropped, dropped_index, key_added
 from .errors import MigrationError
 from .journal import write_whole
-from .load_mark import clear_mark, is_marked
+from .load_mark import ANEW, clear_mark, is_marked
 from .run_step import counted
 from .stunnel import endpoint_of
 from .target_state import (
@@ -174,6 +174,12 @@ def standing_record(connection: Connection, file: Path) -> TargetRecord | None:
     return record if record.state == LOADED or is_marked(connection, record.mark) else None
 
 
+def own_mark(connection: Connection, file: Path) -> str:
+    """Return the mark of the load that the record tells of; empty where there is none that counts."""
+    record = standing_record(connection, file)
+    return record.mark if record else ""
+
+
 def clear_earlier(target: str, file: Path, *, discard: bool = False, unfinished: bool = False) -> Restored | None:
     """Take back what an earlier load has left, if its record is there; the record goes then.
 
@@ -236,9 +242,13 @@ def restore_target(target: str, record: TargetRecord, *, discard: bool = False) 
             return Restored(sessions, rows, objects)
         except psycopg.Error as error:
             words = " ".join(str(error).split())
+            # Class 42: something is missing that was there.
+            gone = (error.sqlstate or "").startswith("42")
             raise MigrationError(
                 f"the target could not be emptied and made whole: {words}",
-                "Run again when the server is up; until then the target may hold a part of the rows",
+                f"Put back by hand what is missing; or {ANEW}"
+                if gone
+                else "Run again when the server is up; until then the target may hold a part of the rows",
             ) from None
 
 
@@ -307,7 +317,7 @@ def _restore(connection: Connection, record: TargetRecord, *, empty: bool) -> tu
     if left := difference(before.description, snapshot(connection, before.schema).description):
         raise MigrationError(
             f"the target's schema is not what it was before the load: {'; '.join(left[:5])}",
-            "Take the schema back and apply it again (apply_schema.py --state reverted, then without)",
+            f"Undo that by hand; or {ANEW}",
             {"differences": left},
         )
     return tuple(found)

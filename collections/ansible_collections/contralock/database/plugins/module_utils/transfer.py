@@ -25,7 +25,7 @@ from .errors import MigrationError
 from .findings import raise_findings
 from .load_directory import private_directory
 from .load_faults import load_failure, server_fault
-from .load_mark import assert_markable, clear_mark, set_mark
+from .load_mark import assert_markable, clear_mark, set_mark, unfinished_load_told
 from .pgloader_engine import PGLOADER
 from .recorded_schema import drift_of
 from .run_step import counted
@@ -40,6 +40,7 @@ from .target_restore import (
     assert_untouched,
     clear_earlier,
     database_oid,
+    own_mark,
     restore_target,
     rows_of_others,
     standing_record,
@@ -160,7 +161,7 @@ def _load(order: Transfer, load: Loader, watch: SourceWatch, say: Progress) -> t
     try:
         with _server_errors_told():
             with connect(order.target, APPLICATION_NAME) as connection:
-                set_mark(connection, record.mark)
+                set_mark(connection, record.mark, order.record.parent)
             with watch.unwritten():
                 outcome = load(record, say)
             return outcome, _verify(order, record, outcome, say)
@@ -225,9 +226,14 @@ def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
         MigrationError: It takes no rows; its schema is not what the plan was made from, or what the schema changes
             left; it holds rows of others, other tables refer to it, or the engine cannot spell its names.
     """
-    plan = order.plan
     assert_writable(connection)
     ENGINES[order.engine].assert_ready(connection, order)
+    with unfinished_load_told(connection, own_mark(connection, order.record)):
+        return _rows_that_may_go(connection, order)
+
+
+def _rows_that_may_go(connection: Connection, order: Transfer) -> dict[str, int]:
+    plan = order.plan
     if changed := difference(plan.catalog.description, snapshot(connection, plan.schema).description):
         raise MigrationError(
             f"the target's schema has changed since the plan was made: {'; '.join(changed[:5])}",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .catalog import Catalog, snapshot
 from .earlier_load import EarlierLoad, may_discard, settled_catalog
-from .load_mark import one_load
+from .load_mark import one_load, unfinished_load_told
 from .pgloader import TESTED_VERSIONS
 from .plan import Plan, make_plan
 from .source_file import open_source
@@ -18,6 +18,7 @@ from .target_restore import (
     LOADED,
     TargetRecord,
     clear_earlier,
+    own_mark,
     record_file,
     standing_record,
 )
@@ -86,9 +87,10 @@ def load(request: Request, source: Path, progress: Progress | None = None) -> Lo
         clear_earlier(request.target, file, unfinished=True)
         # Nobody else loads now: sessions that do are a killed one's, whose record lies elsewhere.
         end_backends(connection, LOAD_NAME.format(""))
-        # Only now: a killed load has left a schema without its foreign keys.
-        catalog = snapshot(connection, request.schema)
-        order = _order(request, source, file, catalog)
+        with unfinished_load_told(connection, own_mark(connection, file)):
+            # Only now: a killed load has left a schema without its foreign keys.
+            catalog = snapshot(connection, request.schema)
+            order = _order(request, source, file, catalog)
         return Loaded(transfer(order, progress), catalog.description)
 
 
@@ -102,7 +104,8 @@ def check(request: Request, source: Path) -> Prediction:
         assert_writable(connection)
         file = record_file(connection, request.root)
         record = standing_record(connection, file)
-        order = _order(request, source, file, settled_catalog(connection, request.root, request.schema))
+        with unfinished_load_told(connection, record.mark if record else ""):
+            order = _order(request, source, file, settled_catalog(connection, request.root, request.schema))
         assert_possible(order)
         needs = needs_of_window(source, request.root, request.scratch, ENGINES[request.engine].room_factor)
         assert_room_for(source, needs if request.whole_window else needs[1:2])
