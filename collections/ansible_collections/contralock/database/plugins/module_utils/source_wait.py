@@ -92,8 +92,9 @@ def lacks_log(path: Path) -> str:
     if header[_MODE] != _WAL_MODE:
         return ""
     return (
-        f"{path} is in WAL mode and has no -wal beside it: if it was copied while the application ran, its latest rows "
-        "are missing. Copy it with sqlite3 APP.sqlite '.backup COPY.sqlite', or with its -wal"
+        f"{path} is in WAL mode and has no -wal beside it. That is right where nobody had the file open, and of a copy "
+        "that sqlite3's .backup made; but one that cp made while the application ran lacks its latest rows: make it with "
+        "sqlite3 APP.sqlite '.backup COPY.sqlite', or copy the -wal, too"
     )
 
 
