@@ -93,8 +93,8 @@ def lacks_log(path: Path) -> str:
         return ""
     return (
         f"{path} is in WAL mode and has no -wal beside it. That is right where nobody had the file open, and of a copy "
-        "that sqlite3's .backup made; but one that cp made while the application ran lacks its latest rows: make it with "
-        "sqlite3 APP.sqlite '.backup COPY.sqlite', or copy the -wal, too"
+        "that sqlite3's .backup made; but one that cp made while the application ran lacks its latest rows: make it "
+        "with sqlite3 APP.sqlite '.backup COPY.sqlite', or copy the -wal, too"
     )
 
 
