@@ -27,7 +27,7 @@ from command_line import Answer, Screen
 
 with command_line.library():
     from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty
-    from ansible_collections.contralock.database.plugins.module_utils.errors import notes_of
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
     from ansible_collections.contralock.database.plugins.module_utils.run_step import counted, spoken_seconds
     from ansible_collections.contralock.database.plugins.module_utils.source_wait import reading_source
     from ansible_collections.contralock.database.plugins.module_utils.target_restore import Restored
@@ -75,7 +75,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
     """Load, take back, or say what would be done."""
-    given.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(given.directory)
     request = Request(
         target=given.target or "",
         mapping=command_line.mapping_of(given.profile),
@@ -92,7 +92,9 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
     if given.take_back:
         with noted("Whether it was taken back shows --take-back --check"):
             restored = empty(request, check_only=given.check)
-        return Answer({"changed": restored.changed, **asdict(restored)}, lines_of_restored(restored), yes=True)
+        done = "would_change" if given.check else "changed"
+        document = {done: restored.changed, **asdict(restored)}
+        return Answer(document, lines_of_restored(restored, check=given.check), yes=True)
     if given.check:
         with reading_source(given.source, screen, screen.notes.append):
             found = check(request, given.source)
@@ -103,6 +105,16 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
     with noted("What the target held is still there"), reading_source(given.source, screen, screen.notes.append):
         report = load(request, given.source, screen).report
     return Answer(asdict(report), lines_of(report), yes=True)
+
+
+def make_directory(directory: Path) -> None:
+    """Make the directory of the record where it is not there yet."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MigrationError(
+            f"the directory {directory} cannot be made: {error.strerror}", "Give another one with --directory"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -130,10 +142,11 @@ def lines_of(report: TransferReport) -> Iterator[str]:
     yield f"loaded {counted(report.rows, 'row')} with {by}, in {spoken_seconds(seconds)}"
 
 
-def lines_of_restored(restored: Restored) -> Iterator[str]:
-    """Yield what was taken back for a person."""
-    yield from (f"{table}: {counted(rows, 'row')} taken out" for table, rows in restored.rows.items())
-    yield from (f"put back: {each}" for each in restored.objects)
+def lines_of_restored(restored: Restored, *, check: bool) -> Iterator[str]:
+    """Yield what was taken back for a person, or what would be."""
+    out, back = ("would be taken out", "would put back") if check else ("taken out", "put back")
+    yield from (f"{table}: {counted(rows, 'row')} {out}" for table, rows in restored.rows.items())
+    yield from (f"{back}: {each}" for each in restored.objects)
     if not restored.changed:
         yield "nothing to take back"
 

@@ -203,6 +203,11 @@ def test_a_silent_server_and_one_without_tls(server: Server, answer: bytes | Non
         assert word in message
 
 
+@pytest.mark.parametrize("conninfo", ["host=localhost port=x", "host=/tmp port=x", "host=localhost port=99999"])
+def test_a_port_that_is_none_has_its_mend(conninfo: str) -> None:
+    assert "Give port= a number" in refused(conninfo)
+
+
 @pytest.mark.parametrize(
     "conninfo",
     [

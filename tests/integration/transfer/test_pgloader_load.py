@@ -222,7 +222,7 @@ def test_a_missing_column_is_a_failure(loader: Loader) -> None:
             r"reported faults.*Heap exhausted.*Shorten the",
         ),
         ("echo 'Heap exhausted during allocation'; sleep 1000", 60, r"its memory is exhausted.*Shorten the largest"),
-        ("sleep 1000 & sleep 1000", 0.3, r"time limit of 0 s.*Raise the limit"),
+        ("sleep 1000 & sleep 1000", 0.3, r"time limit of 0.3 s.*Raise the limit"),
         ('mkdir -p "$2/contralock"; echo x > "$2/contralock/users.dat"', 60, r"set rows aside \(users.dat\)"),
     ],
 )

@@ -259,6 +259,13 @@ def test_a_finished_load_is_taken_back_without_its_schema(order: Transfer, owner
     assert [each.name for each in snapshot(owner).indexes if each.name == "later"] == ["later"]
 
 
+def test_a_schema_that_is_gone_is_no_server_that_is_down(order: Transfer, owner: Connection) -> None:
+    record = begun(order, owner)
+    owner.execute("DROP TABLE wallets, users CASCADE")
+    with pytest.raises(MigrationError, match=r"whole: relation .* does not exist\. Put back by hand what is missing"):
+        restore_target(order.target, record)
+
+
 def test_a_mark_that_outlived_its_load_goes_with_its_rows(order: Transfer, owner: Connection) -> None:
     """Killed between the record of its end and the mark."""
     transfer(replace(order, engine="arrow"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import sqlite3
 import subprocess
 import sys
@@ -77,8 +78,11 @@ def test_loads_says_what_and_takes_back(source: Path, target: str, state: Path, 
     again = script("transfer_data.py", *common, "--engine", engine, "--json", expected=0)
     assert sum(table["rows"] for table in json.loads(again.stdout)["tables"].values()) == ROWS
 
+    checked = script("transfer_data.py", *common, "--take-back", "--check", "--json", expected=0)
+    assert json.loads(checked.stdout)["would_change"] is True
+    assert rows_in(target)
     back = script("transfer_data.py", *common, "--take-back", expected=0)
-    assert "users: " in back.stdout
+    assert re.search(r"^users: \d+ rows taken out$", back.stdout, re.MULTILINE)
     assert rows_in(target) == 0
     assert script("transfer_data.py", *common, "--take-back", expected=0).stdout == "nothing to take back\n"
 
@@ -90,7 +94,7 @@ def test_a_row_that_the_server_refuses_is_told_in_a_line(source: Path, target: s
         connection.execute("ALTER TABLE wallets ADD CONSTRAINT odd CHECK (md5(id::text) < '1')")
     common = (str(source), "--profile", "contralock", "--target", target, "--directory", str(state))
     refused = script("transfer_data.py", *common, "--engine", "arrow", expected=2)
-    (line,) = refused.stderr.splitlines()
+    line = refused.stderr.splitlines()[-1]
     assert line.startswith("refused: the server refused the load: Database error 23514: ")
     assert "(wallets: id = " in line
 
@@ -115,12 +119,13 @@ def test_rows_of_others_are_refused_and_stay(source: Path, target: str, state: P
         (("--profile", "absent"), "there is no profile 'absent'. Give one of contralock, contralock_deployed"),
         (("--profile", ""), "there is no profile ''"),
         (("--profile", "contralock", "--engine", "copy"), "invalid choice: 'copy'"),
+        (("--profile", "contralock", "--directory", "/proc/x"), "the directory /proc/x cannot be made: "),
         (("--profile", "contralock", "--target", "host=/nowhere password=s3cret"), "holds a secret"),
     ],
 )
 def test_2_when_nothing_can_be_loaded(source: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     target = () if "--target" in arguments else ("--target", "host=/nowhere")
-    directory = ("--directory", str(tmp_path))
+    directory = () if "--directory" in arguments else ("--directory", str(tmp_path))
     refused = script("transfer_data.py", str(source), *arguments, *target, *directory, expected=2)
     assert words in refused.stderr
     assert "s3cret" not in refused.stdout + refused.stderr

@@ -47,6 +47,7 @@ def load(**changes: object) -> Load:
         "schema": "public",
         "application_name": "contralock load x",
         "largest_row_bytes": 1000,
+        "settings": {"statement_timeout": "0", "standard_conforming_strings": "on"},
         "time_limit": 60.0,
         "directory": Path("/run/x"),
     }

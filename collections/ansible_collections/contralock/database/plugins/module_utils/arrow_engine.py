@@ -133,7 +133,7 @@ class _Loading:
         self._tick()
         if not self._crew.work(self._tick, self._order.time_limit):
             limit = self._order.time_limit
-            raise load_failure(f"arrow was ended: it reached its time limit of {limit:.0f} s", [], "Raise the limit")
+            raise load_failure(f"arrow was ended: it reached its time limit of {limit:g} s", [], "Raise the limit")
 
     def outcome(self, seconds: float) -> Outcome:
         """Return what was loaded."""

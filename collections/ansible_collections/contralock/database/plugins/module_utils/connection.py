@@ -61,6 +61,7 @@ _ASK = (
     "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name WHERE current_setting(name, true) IS NOT NULL"
 )
 
+_PORT_MEND = "Give port= a number from 1 to 65535; PostgreSQL's own is 5432"
 #: Part of libpq's or the server's message -> what the operator does about it; the first that matches counts.
 MENDS: tuple[tuple[str, str], ...] = (
     (
@@ -97,6 +98,9 @@ MENDS: tuple[tuple[str, str], ...] = (
     ("Connection refused", "Start the server, or correct host and port; see listen_addresses for another machine"),
     ("No such file or directory", "Start the server, or let host name the folder of its socket"),
     ("timeout expired", "See that the host is up and that no firewall drops the port, or raise connect_timeout"),
+    ("invalid port number", _PORT_MEND),
+    ('connection option "port"', _PORT_MEND),
+    ("Servname not supported", _PORT_MEND),
     ("could not translate host name", "Correct the host's name, or its entry in DNS or /etc/hosts"),
     ("failed to resolve host", "Correct the host's name, or its entry in DNS or /etc/hosts"),
     ("No route to host", "Correct the host, or the network between here and there"),

@@ -67,20 +67,16 @@ def empty(earlier: EarlierLoad, *, check_only: bool = False) -> Restored:
 def _empty(connection: Connection, earlier: EarlierLoad, *, check_only: bool) -> Restored:
     file = record_file(connection, earlier.root)
     record = standing_record(connection, file)
-    tables = record.tables if record else _tables(connection, earlier)
-    counts = {table: rows for table, rows in row_counts(connection, earlier.schema, tables).items() if rows}
+    now = snapshot(connection, earlier.schema)
+    counts = _counts(connection, earlier, now, record)
     if counts and record is None:
         raise MigrationError(
             f"the target holds rows, and no load of {earlier.root} put them there ({', '.join(counts)})",
             "See whose they are; empty the tables by hand when nobody needs them",
             {"rows": counts},
         )
-    if check_only and record:
-        if counts and record.state == LOADED and not may_discard(earlier, record):
-            assert_untouched(connection, record)
-        return Restored(0, counts, ())
     if check_only:
-        return Restored(0, {}, ())
+        return _foretold(connection, earlier, now, record)
     remove_left_over(earlier.scratch)
     if record is None:
         return Restored(0, {}, ())
@@ -103,12 +99,7 @@ def mend(earlier: EarlierLoad, *, check_only: bool = False) -> Restored:
         record = standing_record(connection, record_file(connection, earlier.root))
         if record is None or record.state == LOADED:
             return Restored(0, {}, ())
-        if check_only:
-            now = snapshot(connection, earlier.schema)
-            there = [table.name for table in now.tables if table.name in record.tables]
-            counts = {table: rows for table, rows in row_counts(connection, earlier.schema, there).items() if rows}
-            return Restored(0, counts, tuple(difference(record.catalog.description, now.description)))
-        return _empty(connection, earlier, check_only=False)
+        return _empty(connection, earlier, check_only=check_only)
 
 
 def settled_catalog(connection: Connection, root: Path, schema: str) -> Catalog:
@@ -121,9 +112,28 @@ def settled_catalog(connection: Connection, root: Path, schema: str) -> Catalog:
     return record.catalog if record and record.state != LOADED else snapshot(connection, schema)
 
 
-def _tables(connection: Connection, earlier: EarlierLoad) -> list[str]:
-    there = [table.name for table in snapshot(connection, earlier.schema).tables]
-    return [table for table in there if table not in earlier.mapping.never_carried]
+def _counts(connection: Connection, earlier: EarlierLoad, now: Catalog, record: TargetRecord | None) -> dict[str, int]:
+    """Return the rows of the tables that a load is about, as far as they are there and have any."""
+    there = [table.name for table in now.tables]
+    carried = [each for each in there if each not in earlier.mapping.never_carried]
+    tables = [each for each in there if each in record.tables] if record else carried
+    return {table: rows for table, rows in row_counts(connection, earlier.schema, tables).items() if rows}
+
+
+def _foretold(connection: Connection, earlier: EarlierLoad, now: Catalog, record: TargetRecord | None) -> Restored:
+    """Return what taking back would do.
+
+    Raises:
+        MigrationError: It would refuse.
+    """
+    if record is None:
+        return Restored(0, {}, ())
+    counts = _counts(connection, earlier, now, record)
+    if record.state != LOADED:
+        return Restored(0, counts, tuple(difference(record.catalog.description, now.description)))
+    if counts and not may_discard(earlier, record):
+        assert_untouched(connection, record)
+    return Restored(0, counts, ())
 
 
 def may_discard(earlier: EarlierLoad, record: TargetRecord | None) -> bool:

@@ -252,7 +252,7 @@ def _watch(process: subprocess.Popen[bytes], time_limit: float, output: Path, ti
     while process.poll() is None:
         now = time.monotonic()
         if now - begun > time_limit:
-            return f"it reached its time limit of {time_limit:.0f} s"
+            return f"it reached its time limit of {time_limit:g} s"
         if now - ticked >= TICK_SECONDS:
             ticked = now
             # The threads that are left would wait for the one that is gone.

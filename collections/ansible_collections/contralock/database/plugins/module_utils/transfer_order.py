@@ -22,6 +22,9 @@ LOAD_NAME = "contralock load {}"
 TIME_LIMIT_SECONDS = 4 * 3600.0
 WORKERS = 2
 
+#: What goes before it (connections, the first batches) is no measure of a rate.
+SURE_SECONDS = 3.0
+
 #: Called with ``table``, ``rows``, ``of_rows``, ``rows_per_second``, ``seconds_left`` and ``line``.
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -187,7 +190,7 @@ class Engine:
 
 
 class Pace:
-    """How fast rows go, in the words of a progress.
+    """How fast rows go, in the words of a progress; of the time left it says nothing before it can know.
 
     Args:
         total: How many there are.
@@ -209,7 +212,8 @@ class Pace:
             rate = rows / passed
             line += f", {rate:,.0f} rows/s"
             said["rows_per_second"] = round(rate)
-            if left := max(self._total - rows, 0) / rate:
+            left = max(self._total - rows, 0) / rate
+            if left and passed >= SURE_SECONDS:
                 said["seconds_left"] = round(left)
                 line += f", {spoken_seconds(left)} left"
         return {**said, "line": line}
