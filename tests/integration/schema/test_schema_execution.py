@@ -142,6 +142,14 @@ def test_the_statement_timeout_of_a_role_does_not_end_a_change(connection: Conne
         perform(limited, Request(changes_of(("SELECT pg_sleep(0.3); CREATE TABLE t ()", NOTHING))))
 
 
+def test_a_text_means_the_same_whatever_a_role_prescribes(connection: Connection, database: Database) -> None:
+    connection.execute(f"ALTER ROLE {database.owner} SET standard_conforming_strings = off")
+    with connect(database.conninfo, "test") as prescribed:
+        perform(prescribed, Request(changes_of((r"CREATE TABLE t (a text CHECK (a ~ '^\d+\.$'))", NOTHING))))
+    (check,) = snapshot(connection).constraints
+    assert connection.execute("SELECT %s = %s", [check.text, r"CHECK ((a ~ '^\d+\.$'::text))"]).fetchone() == (True,)
+
+
 def test_a_role_that_comes_with_the_connection_owns_what_is_made(
     connection: Connection, database: Database, other_role: str
 ) -> None:

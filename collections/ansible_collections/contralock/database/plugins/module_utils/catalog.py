@@ -22,7 +22,7 @@ from .errors import MigrationError
 Description = Mapping[str, str]
 
 #: What PostgreSQL's answers are spelled by, fixed as pg_dump fixes it: a default's time constant reads differently in
-#: another time zone, and an empty search_path makes every name qualified.
+#: another time zone, an empty search_path makes every name qualified, and a backslash may be written as two.
 SPELLING: Mapping[str, str] = {
     "search_path": "",
     "quote_all_identifiers": "off",
@@ -31,6 +31,7 @@ SPELLING: Mapping[str, str] = {
     "intervalstyle": "postgres",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+    "standard_conforming_strings": "on",
 }
 
 SHOWN_CHARACTERS = 160

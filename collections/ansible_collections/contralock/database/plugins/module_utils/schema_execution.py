@@ -18,6 +18,7 @@ SETTINGS: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "0",
     "row_security": "off",
     "check_function_bodies": "on",
+    "standard_conforming_strings": "on",
     "client_connection_check_interval": "2s",
 }
 
