@@ -64,6 +64,8 @@ def move_rows(made: Drafted, target: str, engine: str, scratch: Path) -> int:
     report = transfer(Transfer(made.source, target, plan, scratch / "load", record, "draft", engine=engine))
     comparison = compare_file(made.source, target, profile.mapping, Options(b"key"))
     assert comparison.equal, comparison.differences
+    # Also where the source's uniqueness disregards case.
+    assert [note for note in comparison.notes if "unique" in note] == []
     return report.rows
 
 
