@@ -44,7 +44,7 @@ PRESCRIBED: Mapping[str, tuple[str, str | None]] = {
     "standard_conforming_strings": ("off", "on"),
     "array_nulls": ("off", "on"),
     "DateStyle": ("SQL, DMY", "ISO, DMY"),
-    "client_min_messages": ("debug1", "notice"),
+    "client_min_messages": ("error", "notice"),
     "synchronous_commit": ("off", "on"),
     "client_encoding": ("latin1", "UTF8"),
     "default_tablespace": ("pg_default", ""),
@@ -113,6 +113,13 @@ def test_a_load_that_fails_is_taken_back_whatever_is_prescribed(asking: Transfer
     with pytest.raises(MigrationError, match="odd"):
         transfer(order)
     assert_empty_and_whole(order, owner)
+
+
+def test_a_server_that_talks_too_much_for_pgloader_is_refused_first(order: Transfer, target: Target) -> None:
+    prescribe(target, {"client_min_messages": "debug2"})
+    with pytest.raises(MigrationError, match=r"client_min_messages = debug2, and pgloader .* or take the engine arrow"):
+        transfer(order)
+    assert transfer(replace(order, engine="arrow")).rows == ROWS
 
 
 READ_ONLY = "may not write: default_transaction_read_only is on"

@@ -36,9 +36,17 @@ def _version(order: Transfer) -> str:
 
 
 def _assert_ready(connection: Connection, order: Transfer) -> None:
-    """Refuse names and a password that pgloader cannot spell."""
+    """Refuse names and a password that pgloader cannot spell, and a server that talks before it can be told."""
     if refusal := unspeakable_names(order.plan):
         raise refusal
+    found = connection.execute("SELECT reset_val FROM pg_settings WHERE name = 'client_min_messages'").fetchone()
+    prescribed = str(found[0]) if found else ""
+    if prescribed.startswith(("debug", "log")):
+        raise MigrationError(
+            f"the server, the database or the role prescribes client_min_messages = {prescribed}, and pgloader takes"
+            " each such message for a fault",
+            "Take that back (ALTER ROLE or ALTER DATABASE ... RESET client_min_messages), or take the engine arrow",
+        )
     assert_speakable(endpoint_of(connection))
 
 
