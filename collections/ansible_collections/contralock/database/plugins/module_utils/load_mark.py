@@ -37,7 +37,7 @@ _SETTINGS = {
 _PREFIX = "contralock load "
 #: What is left where a schema is half of what it was, and nobody knows the other half.
 ANEW = (
-    "when nobody needs what the database holds, drop it, and make it and its schema anew (playbooks/prepare.yml, or"
+    "drop the database when nobody needs what it holds, and make it and its schema anew (playbooks/prepare.yml, or"
     " createdb and apply_schema.py)"
 )
 
@@ -135,7 +135,7 @@ def unfinished_load(connection: Connection, ours: str = "") -> MigrationError | 
     return MigrationError(
         f"a load {words or 'that said nothing of itself'} has not ended, and the target may hold a part of it",
         "Take it back on that host with transfer_data.py --take-back and that --directory, or run its playbook again."
-        f" When the directory is lost: {ANEW}",
+        f" When that directory is lost: {ANEW}",
     )
 
 
@@ -144,7 +144,7 @@ def unfinished_load_told(connection: Connection, ours: str = "") -> Iterator[Non
     """Let what is refused in the block begin with the load that has not ended, which may well be why.
 
     Raises:
-        MigrationError: See ``unfinished_load``; with what was refused, and its mend.
+        MigrationError: See ``unfinished_load``; with what was refused.
     """
     try:
         yield
@@ -154,9 +154,8 @@ def unfinished_load_told(connection: Connection, ours: str = "") -> Iterator[Non
             cause = unfinished_load(connection, ours)
         if cause is None:
             raise
-        told = [(cause.fact, cause.mend), *(error.pairs or [(error.fact, error.mend)])]
-        facts = f"{cause.fact}; {error.fact}"
-        raise MigrationError(facts, f"{cause.mend}. {error.mend}", error.details, told) from error
+        # One mend: what else there is to mend will be told when this is.
+        raise MigrationError(f"{cause.fact}: {error.fact}", cause.mend, error.details) from error
 
 
 def _standing(connection: Connection) -> tuple[str, str]:
