@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run Molecule's scenarios, two at a time, and leave nothing behind.
+"""Run Molecule's scenarios, some at a time, and leave nothing behind.
 
 Usage: run_scenarios.py [--jobs N] [SCENARIO ...]    (no SCENARIO: all of them)
        run_scenarios.py --clean                      removes what runs that died have left
@@ -34,7 +34,10 @@ LABEL = "contralock.hosts"
 NAME = "contralock-test-"
 TAIL = 120
 #: What takes longer than five minutes, as measured, the longest first.
-LONG = ("cut_over", "cut_over_killed", "postgresql_server")
+LONG = ("cut_over", "cut_over_killed", "managed", "postgresql_server", "prepare", "public_application")
+#: One more at a time than there are processors, because a scenario waits for a good part of its time: for SSH, for
+#: services, for locks. Each has two hosts or three, so that memory sets a bound.
+JOBS = min(len(os.sched_getaffinity(0)) + 1, 4)
 RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
@@ -203,7 +206,7 @@ def main() -> int:
     """Parse the arguments and do what they say."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="without any, all")
-    parser.add_argument("--jobs", type=int, default=2, help="scenarios at a time (default: 2)")
+    parser.add_argument("--jobs", type=int, default=JOBS, help=f"scenarios at a time (default here: {JOBS})")
     parser.add_argument("--clean", action="store_true", help="remove what runs that died have left, and stop")
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
