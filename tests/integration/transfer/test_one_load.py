@@ -141,14 +141,20 @@ def test_a_second_load_is_refused_and_told_of_the_first(
 def test_a_role_that_can_leave_no_mark_is_refused_first(
     first: Request, order: Transfer, owner: Connection, target: Target
 ) -> None:
+    grant = f'GRANT CREATE ON DATABASE "{target.name}" TO "contralock_owner"'
+    refused = f"may not mark a load .* schema {SCHEMA}.* {grant}"
     with psycopg.connect(target.administrator, autocommit=True) as administrator:
         administrator.execute(f"CREATE SCHEMA {SCHEMA}")
-        grant = f'GRANT CREATE ON DATABASE "{target.name}" TO "contralock_owner"'
+        with pytest.raises(MigrationError, match=refused):
+            load(first, order.source)
+        administrator.execute(f"DROP SCHEMA {SCHEMA}; REVOKE CREATE ON DATABASE {target.name} FROM contralock_owner")
         for verb in (check, load):
-            with pytest.raises(MigrationError, match=f"may not mark a load .* schema {SCHEMA}.* {grant}"):
+            with pytest.raises(MigrationError, match=refused):
                 verb(first, order.source)
+        found = assess_file(order.source, order.target, first.mapping, Assessing(order.scratch), lambda *_: None)
+        assert [grant in each.mend for each in found.obstacles] == [True]
         assert not record_file(owner, first.root).exists()
-        administrator.execute(f"ALTER SCHEMA {SCHEMA} OWNER TO contralock_owner")
+        administrator.execute(grant.encode())
     assert load(first, order.source).report.rows == ROWS
 
 

@@ -23,7 +23,7 @@ from .errors import MigrationError
 from .finding_rows import told_references
 from .findings import Examination, examine_file
 from .live_copy import Limits, copy_live
-from .load_mark import unfinished_load, unfinished_load_told
+from .load_mark import unfinished_load, unfinished_load_told, unmarkable
 from .pgloader import LARGEST_ROW_BYTES
 from .pgloader_engine import unspeakable_names
 from .plan import Plan, make_partial_plan
@@ -140,7 +140,7 @@ def _asked(connection: Connection, target: str, catalog: Catalog, mapping: Mappi
     if half and not drift and not any(row_counts(connection, catalog.schema, carried).values()):
         # It was killed before it touched anything: the next load goes on.
         half = None
-    refusals = (unwritable(connection), half, drift)
+    refusals = (unwritable(connection), unmarkable(connection), half, drift)
     return _Asked(target, catalog, mapping, tuple(_obstacle(each) for each in refusals if each))
 
 

@@ -76,21 +76,18 @@ def one_load(target: str) -> Iterator[Connection]:
             yield connection
 
 
-def assert_markable(connection: Connection) -> None:
-    """Refuse a role that cannot leave a mark.
-
-    Raises:
-        MigrationError: Says what it lacks.
-    """
-    if connection.execute(_MAY_MARK, [SCHEMA]).fetchone() != (True,):
-        info = connection.info
-        role, database = (sql.Identifier(name).as_string() for name in (info.user, info.dbname))
-        raise MigrationError(
-            f"{info.user!r} may not mark a load in {info.dbname!r}: it neither owns the schema {SCHEMA}, nor may it"
-            " make one",
-            f"Connect as the database's owner, or let him GRANT CREATE ON DATABASE {database} TO {role}; drop the"
-            f" schema {SCHEMA} when it is another role's",
-        )
+def unmarkable(connection: Connection) -> MigrationError | None:
+    """Return what a role lacks that cannot leave a mark; None when it can."""
+    if connection.execute(_MAY_MARK, [SCHEMA]).fetchone() == (True,):
+        return None
+    info = connection.info
+    role, database = (sql.Identifier(name).as_string() for name in (info.user, info.dbname))
+    return MigrationError(
+        f"{info.user!r} may not mark a load in {info.dbname!r}: it neither owns the schema {SCHEMA}, nor may it make"
+        " one",
+        f"Connect as the database's owner, or let him GRANT CREATE ON DATABASE {database} TO {role}; drop the schema"
+        f" {SCHEMA} when it is another role's",
+    )
 
 
 def is_marked(connection: Connection, mark: str) -> bool:

@@ -25,7 +25,7 @@ from .errors import MigrationError
 from .findings import raise_findings
 from .load_directory import private_directory
 from .load_faults import load_failure, server_fault
-from .load_mark import assert_markable, clear_mark, set_mark, unfinished_load_told
+from .load_mark import clear_mark, set_mark, unfinished_load_told, unmarkable
 from .pgloader_engine import PGLOADER
 from .recorded_schema import drift_of
 from .run_step import counted
@@ -241,7 +241,8 @@ def _rows_that_may_go(connection: Connection, order: Transfer) -> dict[str, int]
         )
     if drift := drift_of(connection, plan.catalog, {table.name for table in plan.catalog.tables} - set(order.tables)):
         raise drift
-    assert_markable(connection)
+    if refusal := unmarkable(connection):
+        raise refusal
     assert_emptiable(connection, plan.schema, order.tables)
     filled = {table: rows for table, rows in row_counts(connection, plan.schema, order.tables).items() if rows}
     record = standing_record(connection, order.record)
