@@ -8,16 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import money_told
 from ansible_collections.contralock.database.plugins.module_utils.comparison_report import UncarriedRows
 from ansible_collections.contralock.database.plugins.module_utils.comparison_report import (
     as_document as comparison_document,
@@ -291,59 +288,6 @@ def test_the_benchmark_says_in_numbers_what_it_draws(full):
         assert sum(row[0] == str(each["clients"]) and row[3] == f"{each['throughput']:,.1f}" for row in rows) == 2
     drawn = [text_of(each) for each in elements(page, "desc")]
     assert sum("SQLite with 64 clients: 940 operations a second, 95th percentile 136.2 ms." in each for each in drawn)
-
-
-def test_money_that_is_lost_is_told(root):
-    document = benchmark()
-    document["measurements"][5]["money"]["after"] -= 100
-    assert not money_told(document)[0]
-    run = cut_over_that_succeeded(root)
-    write_document(run, "benchmark", document)
-    said = text_of(parsed(page_of(run)))
-    told = "mixed on postgresql with 64 clients, 1,234,500 before, 1,234,400 after."
-    assert f"Money was lost or doubled in 1 of 12 measurements: {told}" in said
-
-
-def spoiled() -> Iterator[tuple[str, Any]]:
-    document = benchmark()
-    for name in document["measurements"][0]:
-        without = deepcopy(document)
-        del without["measurements"][0][name]
-        if name != "money":
-            yield f"'{name}' is a required property", without
-    for name, value in (("database", "mysql"), ("way", "by hand"), ("clients", 0), ("seconds", 0), ("p95_ms", "1")):
-        other = deepcopy(document)
-        other["measurements"][0][name] = value
-        yield f"$.measurements[0].{name}: ", other
-    yield "'measurements' is a required property", {}
-    yield "$.measurements: [] should be non-empty", {"measurements": []}
-
-
-@pytest.mark.parametrize(("told", "document"), list(spoiled()))
-def test_a_benchmark_of_another_form_is_told_and_not_drawn(root, told, document):
-    run = cut_over_that_succeeded(root)
-    write_document(run, "benchmark", document)
-    page = parsed(page_of(run))
-    assert told in text_of(page)
-    assert len(elements(page, "svg")) == 2
-
-
-@pytest.mark.parametrize(
-    ("databases", "told"),
-    [
-        (("sqlite",), "SQLite completed nothing with 64 clients."),
-        (("sqlite", "postgresql"), "PostgreSQL and SQLite completed nothing with 64 clients."),
-    ],
-)
-def test_a_database_that_completed_nothing_is_shown(root, databases, told):
-    document = benchmark()
-    nothing = {"operations": 0, "throughput": 0, "p50_ms": 0, "p95_ms": 0, "p99_ms": 0, "money": None}
-    for each in document["measurements"]:
-        if each["database"] in databases:
-            each.update(nothing)
-    run = cut_over_that_succeeded(root)
-    write_document(run, "benchmark", document)
-    assert told in text_of(parsed(page_of(run)))
 
 
 # ---- Where it comes from ---------------------------------------------------------------------------------------------

@@ -208,13 +208,15 @@ def test_the_proof_says_what_it_saw(written, seen, said):
 def test_a_rehearsal_says_what_to_expect(written):
     facts = {
         **FACTS,
-        "open": {},
+        "open": {"target": "host=db1 dbname=contralock"},
         "snapshot": {"longest_pause_ms": 41.7},
         "drop": {"expected_window_seconds": 130, "disk_bytes": 50 * 2**20},
     }
     rows = [*steps_up_to("rehearse", "drop", facts), *closed("done")]
     lines = render_terminal(make_report(written(rows, "rehearse"))).splitlines()
     assert lines[0] == "REHEARSAL DONE. Every cell was compared, none differs."
+    # Nothing was moved, and nothing of it is left to be looked at.
+    assert [line for line in lines if line.startswith(("Moved", "Look inside"))] == []
     assert "Application    was left alone; it runs as before" in lines
     assert "To expect      a window of 2 min 10 s" in lines
     assert "Writers        waited 42 ms at the longest" in lines

@@ -98,7 +98,7 @@ def make_report(run: RunDirectory) -> Report:
         **documents_in(run.path),
         "next": with_inventory(_next(run), inventory),
         "way_back": _way_back(run, inventory),
-        "look_inside": f'psql "{opening["target"]}"' if opening.get("target") and outcome == "done" else None,
+        "look_inside": _look_inside(run, opening) if outcome == "done" else None,
     }
 
 
@@ -118,6 +118,12 @@ def with_inventory(command: str, inventory: Sequence[str] | str) -> str:
     names = [inventory] if isinstance(inventory, str) else inventory
     options = "".join(f"-i {shlex.quote(str(name))} " for name in names if name)
     return command.replace("ansible-playbook ", f"ansible-playbook {options}")
+
+
+def _look_inside(run: RunDirectory, opening: Mapping[str, Any]) -> str | None:
+    """Return the command for a look into the target; a rehearsal and a benchmark have left nothing in it."""
+    left = opening.get("target") and run.verb in ("cut_over", "roll_back")
+    return f'psql "{opening["target"]}"' if left else None
 
 
 def _taken_back(run: RunDirectory, opening: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -291,7 +297,7 @@ def _facts(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         differing = f", {counted(totals['differences'], 'difference')}" if totals["differences"] is not None else ""
         by = f", by {report['engine']}" if report["engine"] else ""
         what = f"{counted(totals['tables'] or 0, 'table')}, {counted(totals['rows'], 'row')}{by}{cells}{differing}"
-        yield "Moved" if report["outcome"] == "done" else "Loaded", what
+        yield "Moved" if report["outcome"] == "done" and report["verb"] == "cut_over" else "Loaded", what
     if report["rules"]:
         yield "Rules applied", _rules(report["rules"])
     if window and window["seconds"] is not None:
