@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from journeys import PATH, TABLES, journal, latest_run, on_sqlite, wait_for_the_application
+from journeys import PATH, SAMPLE, TABLES, journal, latest_run, on_sqlite, wait_for_the_application
 
 CUT_OVER = "playbooks/cut_over.yml"
+CLOSED = f"{PATH.rpartition('/')[0]}/closed"
+#: A command that keeps users out, and does not work a second time.
+ONCE = ["sh", "-c", f"mkdir /run/closed-once && {SAMPLE} close"]
 HOLD = (
     "import sqlite3, time; c = sqlite3.connect('{path}'); c.execute('SELECT 1 FROM users').fetchone(); time.sleep(600)"
 )
@@ -29,6 +32,11 @@ def refused(run, *parts):
     assert run.returncode != 0
     for part in parts:
         assert part in run.message(), run.message()
+
+
+def is_closed(app1):
+    """Whether users are kept out."""
+    return app1.file(CLOSED).exists
 
 
 def stopped(run):
@@ -67,17 +75,21 @@ def test_a_writer_that_comes_when_the_application_has_stopped_is_named(
 
 def test_a_value_that_does_not_fit_is_named_before_anything_stops(run_playbook, before_step, app1, now):
     before = now()
-    # Another controller has found all well and died: it may have been yesterday, so that everything is asked again.
-    with before_step("keep_out", "kill -KILL -$PPID"):
+    # Another controller has found all well, shut users out and died: it may have been yesterday, so all is asked again.
+    with before_step("stop", "kill -KILL -$PPID"):
         assert run_playbook(CUT_OVER).returncode == -9
     run_before = latest_run(app1, "cut_over")
-    assert journal(app1, "cut_over")[-1]["step"] == "preflight"
+    last = journal(app1, "cut_over")[-1]
+    assert (last["step"], last["state"]) == ("keep_out", "begun")
+    assert is_closed(app1)
     sql(app1, "UPDATE projects SET budget = 'much' WHERE _id = (SELECT min(_id) FROM projects)")
     spoilt = now()
     run = run_playbook(CUT_OVER)
     refused(run, "projects", "budget", "much", "Nothing was changed for the application: it runs on SQLite as before.")
     assert latest_run(app1, "cut_over") == run_before
     assert not stopped(run)
+    # Those who were shut out are in again.
+    assert not is_closed(app1)
     on_sqlite(now(), spoilt.application["sha256"])
     sql(app1, "UPDATE projects SET budget = 5000 WHERE budget = 'much'")
     assert now().target == before.target
@@ -156,14 +168,16 @@ def test_a_loader_that_drops_rows_and_says_nothing_is_not_believed(run_playbook,
     assert stopped(run)
 
 
-def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, before_step, db1, now):
+def test_a_cell_that_changes_between_load_and_comparison_is_found(run_playbook, before_step, app1, db1, now):
     before = now()
     postgres = "runuser -u postgres -- psql -Atqd contralock -c %s"
     change = "UPDATE users SET first_name = first_name || ' ' WHERE id = (SELECT min(id::text)::uuid FROM users)"
     with before_step("compare", f"podman exec {db1.backend.name} {postgres % shlex.quote(change)}"):
-        run = run_playbook(CUT_OVER)
+        run = run_playbook(CUT_OVER, application_service_close_command=ONCE)
     refused(run, "users", "first_name", "taken back", "runs on SQLite", "PostgreSQL was not left as it was")
     on_sqlite(now(), before.application["sha256"])
+    assert journal(app1, "roll_back")[-1]["facts"]["outcome"] == "done"
+    assert not is_closed(app1)
     # Somebody's change is not thrown away unasked, by the next run either.
     again = run_playbook(CUT_OVER)
     refused(again, "rows have changed in the target since they were loaded (users)", "discard_rows")
