@@ -292,6 +292,13 @@ def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(unproven, run
     check = run_playbook(CUT_OVER, "--check")
     assert check.returncode == 0, check.message()
     assert "was cut short at the step prove. What the window needs was NOT asked" in check.output
+    # Nobody says that they are in as long as nothing lets them in.
+    none = run_playbook(CUT_OVER, application_service_close_command=[], application_service_open_command=[])
+    assert none.returncode != 0
+    assert "users are kept out since 20" in none.message()
+    assert f"by the command '{SAMPLE} close', in the run " in none.message()
+    assert "there is no application_service_open_command any more" in none.message()
+    assert none.changed == []
     # With a command that lets nobody in it is proven all the same, and when that is mended nothing is proven again.
     shut = run_playbook(CUT_OVER, application_service_open_command=["false"])
     assert shut.returncode != 0
