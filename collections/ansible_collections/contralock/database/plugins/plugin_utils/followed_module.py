@@ -1,8 +1,8 @@
 """Action plugins for modules that are steps of a run: on the controller, beside the module on the host.
 
 A long verb runs on the host as a background job, so that the connection may break and come back. Every other second one
-shell command reads how far it is, shows that this controller lives, and asks whether it has ended. What the module then
-answers is what the task answers.
+shell command shows that this controller lives and reads how far the job is; it waits on the host, so that it answers as
+soon as the job has ended. What the module then answers is what the task answers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -24,12 +24,18 @@ LEASE_FACT = "__migration_run_lease"
 #: The module has time limits of its own; the job's is only there because it must have one.
 JOB_SECONDS = 30 * 24 * 3600
 POLL_SECONDS = 2.0
-#: A verb that is done at once should not wait for the first poll.
-FIRST_POLLS = (0.3, 0.5, 1.0)
+#: The first one is shorter, so that one sees that something happens.
+FIRST_POLL_SECONDS = 1.0
+#: How often the host itself sees in the meantime whether the job has ended.
+LOOKS_PER_SECOND = 10
 #: How long the connection may be broken.
 PATIENCE_SECONDS = 120.0
 #: How long a job may take until its module says anything at all.
 START_SECONDS = 120.0
+#: What the wrapper's file says until the module's answer replaces it, as shell patterns; it may not be there yet.
+UNFINISHED = """''|'{"started": true, "finished": false'*|'{"started": 1, "finished": 0'*"""
+#: How Ansible writes the answers of modules in Python (executor/module_common.py).
+MODULE_PROFILE = "legacy"
 INTERNAL = ("started", "finished", "ansible_job_id", "results_file")
 
 display = Display()
@@ -87,16 +93,17 @@ class Following:
 
     def result(self) -> dict[str, Any]:
         """Start the module, follow it, and return what it answered."""
-        before = self._look("").progress
+        before = self._look("", 0).progress
         self._old = (before.get("pid"), before.get("started"))
         started = self._start()
         job = started.get("ansible_job_id")
         if started.get("failed") or not job:
             return started
-        trouble = self._follow(f"{self._run}/jobs/{job}")
+        file = f"{self._run}/jobs/{job}"
+        trouble = self._follow(file)
         if trouble:
             return {"failed": True, "msg": trouble}
-        answer = self._fetch(str(job))
+        answer = self._fetch(file)
         # Where the module alone was killed (by the kernel, for want of memory) its wrapper finds no answer to pass on.
         if answer.get("failed") and "cmd" in answer and not (answer.get("data", "x") or answer.get("stderr")):
             return {"failed": True, "msg": self._died}
@@ -121,21 +128,21 @@ class Following:
     def _follow(self, job: str) -> str:
         """Wait until the job has ended; return what is wrong when it ended without an answer."""
         began = heard = time.monotonic()
-        for pause in _pauses():
-            time.sleep(pause)
+        seconds = FIRST_POLL_SECONDS
+        while True:
             try:
-                look = self._look(job)
+                look = self._look(job, seconds)
             except AnsibleConnectionFailure:
                 if time.monotonic() - heard > PATIENCE_SECONDS:
                     raise
+                time.sleep(POLL_SECONDS)
                 continue
-            heard = time.monotonic()
+            seconds, heard = POLL_SECONDS, time.monotonic()
             self._show(look.progress)
             if look.ended:
                 return ""
             if self._is_gone(look, heard - began):
                 return self._died
-        return ""
 
     @property
     def _step(self) -> str:
@@ -153,12 +160,12 @@ class Following:
         # Its answer is written after its end: a moment later.
         return self._missed > 2
 
-    def _look(self, job: str) -> Look:
+    def _look(self, job: str, seconds: float) -> Look:
         boundary = f"--{secrets.token_hex(8)}--"
-        answer = self._plugin._low_level_execute_command(self._command(job, boundary))
+        answer = self._plugin._low_level_execute_command(self._command(job, seconds, boundary))
         return Look.read(str(answer.get("stdout", "")), boundary)
 
-    def _command(self, job: str, boundary: str) -> str:
+    def _command(self, job: str, seconds: float, boundary: str) -> str:
         token = str(self._arguments.get("lease") or "")
         root, _, _ = self._run.rpartition("/")
         # As run_lock.py has it: renewed only while nobody has taken the run over, and in one step.
@@ -170,8 +177,13 @@ class Following:
             else ""
         )
         progress, answer = shlex.quote(f"{self._run}/progress.json"), shlex.quote(job or "/dev/null")
+        wait = (
+            f"n={round(seconds * LOOKS_PER_SECOND)}; while [ $n -gt 0 ]; do "
+            f"case $(head -c 40 {answer} 2>/dev/null) in {UNFINISHED}) sleep {1 / LOOKS_PER_SECOND};; *) break;; esac; "
+            "n=$((n-1)); done; "
+        )
         return (
-            f"umask 077; {renew}cat {progress} 2>/dev/null; echo; echo {boundary}; "
+            f"umask 077; {renew}{wait}cat {progress} 2>/dev/null; echo; echo {boundary}; "
             f"pid=$(sed -n 's/.*\"pid\": \\([0-9]*\\).*/\\1/p' {progress} 2>/dev/null); "
             f'if [ -n "$pid" ]; then cat "/proc/$pid/stat" 2>/dev/null; fi; echo; echo {boundary}; '
             f"head -c 200 {answer} 2>/dev/null; echo"
@@ -186,14 +198,13 @@ class Following:
             display.display(f"{progress.get('step') or self._step}: {line}")
 
     def _fetch(self, job: str) -> dict[str, Any]:
-        directory = f"{self._run}/jobs"
-        answer: dict[str, Any] = self._plugin._execute_module(
-            module_name="ansible.legacy.async_status",
-            module_args={"jid": job, "mode": "status", "_async_dir": directory},
-            task_vars=self._variables,
-        )
-        self._plugin._low_level_execute_command(f"rm -rf {shlex.quote(directory)} {shlex.quote(self._module_files)}")
-        return {name: value for name, value in answer.items() if name not in INTERNAL}
+        """Return the module's answer, read as Ansible reads what a module prints, and remove the job's files."""
+        files = f"{shlex.quote(job.rpartition('/')[0])} {shlex.quote(self._module_files)}"
+        # By the shell: Ansible's module for it would start Python on the host, to print the same file.
+        printed = self._plugin._low_level_execute_command(f"cat {shlex.quote(job)}; rm -rf {files}")
+        answer: dict[str, Any] = self._plugin._parse_returned_data(printed, MODULE_PROFILE)
+        internal = {name for name in answer if name in INTERNAL or name.startswith("_ansible_")}
+        return {name: value for name, value in answer.items() if name not in internal}
 
 
 class Look:
@@ -218,9 +229,3 @@ class Look:
         # The wrapper replaces the file, which says that it has started, by the module's answer.
         text = job.strip()
         return Look(progress, alive, bool(text) and not re.match(r'\{"started": (true|1), "finished": (false|0)', text))
-
-
-def _pauses() -> Iterator[float]:
-    yield from FIRST_POLLS
-    while True:
-        yield POLL_SECONDS
