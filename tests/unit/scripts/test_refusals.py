@@ -44,7 +44,7 @@ CASES = [
     ("assess_source.py", MOVE, "cannot connect to PostgreSQL"),
     ("transfer_data.py", (*MOVE, "--directory", "{file}"), "--directory: '{file}' is a file"),
     ("transfer_data.py", (*MOVE, "--directory", "{file}/below/it"), "--directory: '{file}' is a file"),
-    ("transfer_data.py", (*MOVE, "--directory", "/proc/none"), "/proc/none: No such file or directory"),
+    ("transfer_data.py", (*MOVE, "--directory", "/proc/none"), "the directory /proc/none cannot be made: "),
     ("transfer_data.py", (*MOVE, "--workers", "0"), "--workers: 0 is less than 1"),
     ("transfer_data.py", (*MOVE, "--time-limit", "0"), "--time-limit: '0' is no time"),
     ("transfer_data.py", (*MOVE, "--time-limit", "nan"), "--time-limit: 'nan' is no time"),
