@@ -31,9 +31,10 @@ from .profile import Mapping as ProfileMapping
 from .row_judge import TableJudge, Tally, read_notes
 from .row_spill import PARTITIONS, RowSpill, settle
 from .run_step import Progress, no_progress
-from .source_file import explained, open_source
+from .source_file import open_source
 from .source_reader import BATCH_ROWS, read_table
 from .source_schema import read_schema
+from .source_watch import watched
 from .structure_check import source_notes, structural_faults
 from .symmetric_join import Rows, Side, SymmetricJoin
 from .target_moment import Moment, open_moment
@@ -105,23 +106,21 @@ def compare_file(
             source does not fit its target, or the source was written meanwhile.
     """
     began = time.monotonic()
-    with closing(open_source(path)) as source, open_moment(target, options.application_name) as moment:
-        before = _data_version(source)
-        try:
-            with unfinished_load_told(moment.connection):
-                plan = make_plan(mapping, read_schema(source), moment.catalog(options.schema))
-            faults, notes = structural_faults(moment, plan, options.expected)
-            if half := unfinished_load(moment.connection):
-                notes.append(str(half))
-            work = _Work(path, moment, plan, options, progress)
-            tables = work.compare(source)
-            uncarried, uncounted = count_uncarried(moment, plan, mapping) if options.uncarried else ([], [])
-            notes += [*uncounted, *read_notes(work.judges), *source_notes(source, plan)]
-        except MigrationError:
-            # Whatever is wrong with it is explained by this then.
-            _assert_unwritten(source, before)
-            raise
-        _assert_unwritten(source, before)
+    with (
+        closing(open_source(path)) as source,
+        open_moment(target, options.application_name) as moment,
+        watched(path, _written) as watch,
+        watch.unwritten(),
+    ):
+        with unfinished_load_told(moment.connection):
+            plan = make_plan(mapping, read_schema(source), moment.catalog(options.schema))
+        faults, notes = structural_faults(moment, plan, options.expected)
+        if half := unfinished_load(moment.connection):
+            notes.append(str(half))
+        work = _Work(path, moment, plan, options, progress)
+        tables = work.compare(source)
+        uncarried, uncounted = count_uncarried(moment, plan, mapping) if options.uncarried else ([], [])
+        notes += [*uncounted, *read_notes(work.judges), *source_notes(source, plan)]
     return Comparison(
         tuple(comparison for comparison, _ in tables),
         tuple(difference for _, found in tables for difference in found)[: options.limit],
@@ -310,15 +309,8 @@ class _Pace:
         self._progress(said)
 
 
-def _data_version(source: sqlite3.Connection) -> int:
-    """Return a number that changes when another connection commits (https://www.sqlite.org/pragma.html)."""
-    with explained("the source"):
-        return int(source.execute("PRAGMA data_version").fetchone()[0])
-
-
-def _assert_unwritten(source: sqlite3.Connection, before: int) -> None:
-    if _data_version(source) != before:
-        raise MigrationError(
-            "the source was written while it was compared, so that nothing can be said about it",
-            "Stop the application, or compare a backup of the file",
-        ) from None
+def _written() -> MigrationError:
+    return MigrationError(
+        "the source was written while it was compared, so that nothing can be said about it",
+        "Stop the application, or compare a backup of the file",
+    )

@@ -1,12 +1,13 @@
-"""Notices that somebody writes a source while it is loaded, whatever reads it and however often it is opened for that.
+"""Notices that somebody writes a source meanwhile, whatever reads it and however often it is opened for that.
 
-What a load reads is the file at several moments: what was written between them would be missing without a word.
+What a load or a comparison reads is the file at several moments: what was written between them would be missing without
+a word.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from os import stat_result
@@ -24,6 +25,7 @@ class SourceWatch:
     """A file as it was when the watch began; see ``watched``."""
 
     path: Path
+    _refusal: Callable[[], MigrationError]
     _connection: sqlite3.Connection
     _version: int
     _states: tuple[_State, _State]
@@ -45,7 +47,7 @@ class SourceWatch:
 
     def _assert_unwritten(self) -> None:
         if (_version(self._connection), _states(self.path)) != (self._version, self._states):
-            raise written_meanwhile()
+            raise self._refusal()
 
 
 def written_meanwhile() -> MigrationError:
@@ -57,18 +59,19 @@ def written_meanwhile() -> MigrationError:
 
 
 @contextmanager
-def watched(path: Path) -> Iterator[SourceWatch]:
+def watched(path: Path, refusal: Callable[[], MigrationError] = written_meanwhile) -> Iterator[SourceWatch]:
     """Watch a file for the length of the block.
 
     Args:
-        path: The SQLite file. This process holds no lock on it.
+        path: The SQLite file.
+        refusal: Makes the error of a file that was written.
 
     Raises:
         MigrationError: See ``open_source``.
     """
     with closing(open_source(path)) as connection:
         states = _states(path)
-        yield SourceWatch(path, connection, _version(connection), states)
+        yield SourceWatch(path, refusal, connection, _version(connection), states)
 
 
 def _version(connection: sqlite3.Connection) -> int:
