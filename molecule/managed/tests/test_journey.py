@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from journeys import latest_run, look, on_postgresql, on_sqlite, write_one
 
 #: What a benchmark makes on the application's host; everything of it has to be gone afterwards.
 LEFT = "ls -d /var/lib/contralock-benchmark; systemctl list-units --all --plain --no-legend 'contralock-benchmark*'; ls"
+
+SMALL = {
+    "application_benchmark_clients": [1, 2],
+    "application_benchmark_seconds": 1.0,
+    "application_benchmark_warm_up": 0.3,
+}
+SMALLEST = {
+    "application_benchmark_clients": [1],
+    "application_benchmark_seconds": 0.5,
+    "application_benchmark_warm_up": 0.1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +37,9 @@ def test_rehearse_leaves_everything_as_it_is(before, run_playbook, app1, db1):
 
 
 def test_benchmark_measures_copies_and_leaves_everything_as_it_is(before, run_playbook, app1, db1):
-    short = {
-        "application_benchmark_clients": [1, 2],
-        "application_benchmark_seconds": 1.0,
-        "application_benchmark_warm_up": 0.3,
-        "application_benchmark_mixes": ["mixed"],
-    }
     # A working directory, the end of one that was killed.
     app1.run_expect([0], "mkdir -p /var/lib/contralock-benchmark/sqlite/data")
-    run = run_playbook("playbooks/benchmark.yml", **short)
+    run = run_playbook("playbooks/benchmark.yml", application_benchmark_mixes=["mixed"], **SMALL)
     assert run.returncode == 0, run.message()
     assert look(app1, db1) == before
     folder = latest_run(app1, "benchmark")
@@ -61,9 +67,16 @@ def test_benchmark_measures_copies_and_leaves_everything_as_it_is(before, run_pl
 
 
 def test_cut_over_and_validate(before, run_playbook, app1, db1):
-    for name in ("cut_over", "validate"):
-        run = run_playbook(f"playbooks/{name}.yml")
-        assert run.returncode == 0, run.message()
+    run = run_playbook("playbooks/cut_over.yml")
+    assert run.returncode == 0, run.message()
+    run = run_playbook("playbooks/validate.yml", validation_benchmark="short", **SMALLEST)
+    assert run.returncode == 0, run.message()
+    # Measured is the backup of the cut-over: there is no other SQLite file any more.
+    folder = latest_run(app1, "benchmark")
+    measured = json.loads(app1.check_output(f"cat {folder}/report.json"))["benchmark"]["measurements"]
+    assert {(each["workload"], each["clients"]) for each in measured} == {("mixed", 1)}
+    assert re.search(r"benchmark +mixed, through the application: \w", run.output)
+    assert app1.run(f"{LEFT} {folder}/source.sqlite*").stdout == ""
     after = look(app1, db1)
     on_postgresql(after)
     assert after.rows == 1500
