@@ -327,6 +327,19 @@ def test_a_damaged_page_is_an_error_and_no_end(make: Make, bytes_of_a_cell: int)
         list(read_columns(path, "t", ["a"]))
 
 
+@pytest.mark.parametrize("values", [["NULL"], ["5", "NULL"], ["NULL", "5"], ["NULL", "'a'", "x'00'"], ["1.5", "NULL"]])
+def test_null_in_a_column_that_is_declared_not_null(make: Make, values: Sequence[str]) -> None:
+    # As SQLite's own documentation proposes to add a NOT NULL; of such a column it answers IS NULL without a look.
+    rows = "), (".join(values)
+    sql = "CREATE TABLE t (a NOT NULL)"
+    path = make(
+        f"CREATE TABLE t (a); INSERT INTO t VALUES ({rows}); PRAGMA writable_schema = ON;"
+        f"UPDATE sqlite_schema SET sql = '{sql}' WHERE name = 't'; PRAGMA writable_schema = RESET"
+    )
+    for batch_rows in (1, 20_000):
+        assert whole(read_columns(path, "t", ["a"], batch_rows=batch_rows)) == by_rows(path, ["a"])
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_text("no database, but long enough to look at" * 100)
     with pytest.raises(MigrationError, match="is not a SQLite database"):

@@ -127,7 +127,7 @@ def plant_null(path: Path) -> None:
         (plant_cut_off_in_the_first_page, "is damaged or cut off|is not a SQLite database"),
         (plant_damaged_page, "fails SQLite's integrity check"),
         (plant_row_missing_in_an_index, "fails SQLite's integrity check"),
-        (plant_null, "fails SQLite's integrity check: NULL value in t.b"),
+        (plant_null, "has NULL in a column that is declared NOT NULL: t.b at a 7. Give these cells a value"),
     ],
 )
 def test_what_is_not_whole_is_refused(make: Make, plant: Callable[[Path], None], message: str) -> None:

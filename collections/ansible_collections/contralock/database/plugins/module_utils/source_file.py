@@ -26,6 +26,8 @@ CHUNK_BYTES = 1 << 20
 #: How long a reader waits for a writer that holds the file, in seconds.
 LOCK_WAIT_SECONDS = 30.0
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
+#: How SQLite's integrity check begins to say so; the table and the column follow.
+_NULL_VALUE = "NULL value in "
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 RESTORE = "Restore the file from a backup that is whole, or find out what wrote it"
@@ -143,9 +145,17 @@ def assert_integrity(connection: sqlite3.Connection) -> None:
     with explained("the source"):
         # One more than is shown, so that "and more" can be said. 'ok' is the answer when there is nothing.
         rows = connection.execute(f"PRAGMA integrity_check({SHOWN_FINDINGS + 1})").fetchall()
-    found = [bytes(row[0]).decode(errors="backslashreplace") for row in rows]
-    if found == ["ok"]:
-        return
+        found = [bytes(row[0]).decode(errors="backslashreplace") for row in rows]
+        if found == ["ok"]:
+            return
+        nulls = list(_forbidden_nulls(connection, set(found)))
+    if nulls and all(each.startswith(_NULL_VALUE) for each in found):
+        raise UnsoundError(
+            f"the source has NULL in a column that is declared NOT NULL: {'; '.join(nulls[:SHOWN_FINDINGS])}"
+            + ("; and more" if len(nulls) > SHOWN_FINDINGS else ""),
+            "Give these cells a value with the application, or take NOT NULL out of what the column is declared",
+            {"nulls": nulls[:SHOWN_FINDINGS]},
+        )
     more = f"; and more than {SHOWN_FINDINGS}" if len(found) > SHOWN_FINDINGS else ""
     raise UnsoundError(
         f"the source fails SQLite's integrity check: {'; '.join(found[:SHOWN_FINDINGS])}{more}",
@@ -222,15 +232,39 @@ def _referring(connection: sqlite3.Connection, table: str, number: int) -> tuple
     return tuple(bytes(column).decode() for (column,) in connection.execute(query, [table, number]).fetchall())
 
 
-def _orphan(connection: sqlite3.Connection, name: str, columns: Sequence[str], rowid: int | None, parent: str) -> str:
-    """Say which row of which table lacks which parent, by its declared key where it has one."""
-    info = connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", [name]).fetchall()
+def _forbidden_nulls(connection: sqlite3.Connection, found: Collection[str]) -> Iterator[str]:
+    """Yield the cells that SQLite found to be NULL and names by their column alone: the first rows of each column."""
+    listed = """SELECT t.name, c.name FROM pragma_table_list t, pragma_table_xinfo(t.name) c
+                 WHERE t.schema = 'main' AND t.type = 'table' AND c."notnull" ORDER BY t.name, c.cid"""
+    for table, column in [tuple(bytes(each).decode() for each in row) for row in connection.execute(listed)]:
+        if f"{_NULL_VALUE}{table}.{column}" not in found:
+            continue
+        key, row = _key_of(connection, table)
+        shown = key or ([row] if row else [])
+        wanted = ", ".join(map(quote_identifier, shown)) or "NULL"
+        # Not IS NULL: SQLite believes the declaration, and answers without a look.
+        null = f"typeof({quote_identifier(column)}) = 'null'"
+        query = f"SELECT {wanted} FROM {quote_identifier(table)} WHERE {null} LIMIT {SHOWN_FINDINGS + 1}"
+        for values in connection.execute(query).fetchall():
+            place = f" at {', '.join(shown)} {', '.join(map(_shown, values))}" if shown else ""
+            yield f"{table}.{column}{place}"
+
+
+def _key_of(connection: sqlite3.Connection, table: str) -> tuple[list[str], str | None]:
+    """Return the columns of a table's declared key, and what it calls the row's number, if it can be named."""
+    info = connection.execute("SELECT name, pk FROM pragma_table_xinfo(?)", [table]).fetchall()
     places = {bytes(column).decode(): int(place) for column, place in info}
     # A column may be called rowid, and then means itself; SQLite has two more names for the row's number.
     row = next((alias for alias in ROW_NUMBERS if alias not in map(str.lower, places)), None)
+    return sorted((column for column, place in places.items() if place), key=places.__getitem__), row
+
+
+def _orphan(connection: sqlite3.Connection, name: str, columns: Sequence[str], rowid: int | None, parent: str) -> str:
+    """Say which row of which table lacks which parent, by its declared key where it has one."""
+    declared, row = _key_of(connection, name)
     if rowid is None or row is None:
         return f"a row of {name}: {', '.join(columns)} is in no row of {parent}"
-    key = sorted((column for column, place in places.items() if place), key=places.__getitem__) or [row]
+    key = declared or [row]
     wanted = ", ".join(quote_identifier(each) for each in [*key, *columns])
     query = f"SELECT {wanted} FROM {quote_identifier(name)} WHERE {row} = ?"
     shown = [_shown(value) for value in connection.execute(query, [rowid]).fetchone()]

@@ -125,8 +125,9 @@ def _search(selection: Selection, known: Learned, since: str) -> str:
     pairs = list(zip(selection.columns, known.classes, strict=True))
     sized = [f"coalesce(octet_length({column}), 0)" for column, kind in pairs if kind in ("text", "blob", None)]
     size = _balanced(sized or ["0"], "+")
+    # Not IS NULL: of a column that is declared NOT NULL, SQLite answers that without a look at its cells.
     others = [
-        f"({column} IS NOT NULL" + (f" AND typeof({column}) <> '{kind}')" if kind != NULL else ")")
+        f"typeof({column}) " + (f"NOT IN ('{NULL}', '{kind}')" if kind != NULL else f"<> '{NULL}'")
         for column, kind in pairs
         if kind is not None
     ]
