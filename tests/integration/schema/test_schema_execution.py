@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
-from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
-from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
+from ansible_collections.contralock.database.plugins.module_utils.connection import (
+    SETTINGS,
+    Connection,
+    connect,
+    settings_of,
+)
+from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, ask, perform
 
 from tests.integration.schema.steps import catalog_of, changes_of, recorded, refused
 from tests.throwaway_cluster import Database
@@ -148,6 +155,47 @@ def test_a_text_means_the_same_whatever_a_role_prescribes(connection: Connection
         perform(prescribed, Request(changes_of((r"CREATE TABLE t (a text CHECK (a ~ '^\d+\.$'))", NOTHING))))
     (check,) = snapshot(connection).constraints
     assert connection.execute("SELECT %s = %s", [check.text, r"CHECK ((a ~ '^\d+\.$'::text))"]).fetchone() == (True,)
+
+
+#: What a role prescribes for its sessions: of each setting that a session here relies on, another value.
+PRESCRIBED: Mapping[str, str] = {
+    "statement_timeout": "20s",
+    "lock_timeout": "20s",
+    "idle_in_transaction_session_timeout": "20s",
+    "idle_session_timeout": "20s",
+    "transaction_timeout": "20s",
+    "standard_conforming_strings": "off",
+    "array_nulls": "off",
+    "datestyle": "SQL, DMY",
+    "client_min_messages": "error",
+    "synchronous_commit": "off",
+}
+
+
+def test_a_run_keeps_its_settings_whatever_a_role_prescribes(connection: Connection, database: Database) -> None:
+    assert PRESCRIBED.keys() == SETTINGS.keys()
+    known = settings_of(connection)
+    for name in known:
+        connection.execute(f"ALTER ROLE {database.owner} SET {name} = '{PRESCRIBED[name]}'")
+    with connect(database.conninfo, "test") as prescribed:
+        wanted = settings_of(prescribed)
+        assert {**wanted, "datestyle": "ISO"} == {name: SETTINGS[name] for name in known}
+        assert wanted["datestyle"] == "ISO, DMY"
+        # Of a change's text the limit of a wait is its own: lock_wait.
+        asked = " ".join(
+            f"ASSERT current_setting('{name}') = '{value}', '{name} is ' || current_setting('{name}');"
+            for name, value in wanted.items()
+            if name != "lock_timeout"
+        )
+        up = f"CREATE TABLE {{}} (); DO $$ BEGIN {asked} END $$; SET datestyle = 'German'; SET array_nulls = off;"
+        down = f"DROP TABLE {{}}; DO $$ BEGIN {asked} END $$; SET datestyle = 'German'; SET array_nulls = off;"
+        changes = changes_of(*((up.format(table), down.format(table)) for table in ("one", "two")))
+        for state in ("present", "reverted"):
+            request = Request(changes, state)
+            for verb in (ask, perform, ask):
+                verb(prescribed, request)
+                assert settings_of(prescribed) == wanted
+            assert ask(prescribed, request).pending == []
 
 
 def test_a_role_that_comes_with_the_connection_owns_what_is_made(

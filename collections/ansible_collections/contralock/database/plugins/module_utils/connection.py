@@ -135,11 +135,16 @@ def connect(conninfo: str, application_name: str, password: str | None = None) -
     except psycopg.Error as error:
         raise connection_refusal(error, conninfo) from None
     try:
-        connection.execute(_SET, [list(SETTINGS), list(SETTINGS.values())])
+        settle(connection)
     except psycopg.Error as error:
         connection.close()
         raise connection_refusal(error, conninfo) from None
     return connection
+
+
+def settle(connection: Connection) -> None:
+    """Give a session ``SETTINGS``; in an open transaction they stay when that is committed."""
+    connection.execute(_SET, [list(SETTINGS), list(SETTINGS.values())])
 
 
 def settings_of(connection: Connection) -> dict[str, str]:

@@ -7,18 +7,15 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import sql
 
-from .connection import Connection, set_locally
+from .connection import Connection, set_locally, settle
 from .errors import MigrationError
 from .schema_files import Change
 
-#: Settings of a change's transaction; search_path and lock_timeout come on top. Row security must not hide rows from
-#: a count, a time limit of the role must not end a long CREATE INDEX, and a killed runner's statement must not run on.
+#: Settings of a change's transaction beside those of each session; search_path and lock_timeout come on top. Row
+#: security must not hide rows from a count, and a killed runner's statement must not run on.
 SETTINGS: Mapping[str, str] = {
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
     "row_security": "off",
     "check_function_bodies": "on",
-    "standard_conforming_strings": "on",
     "client_connection_check_interval": "2s",
 }
 
@@ -56,6 +53,8 @@ def prepare_transaction(connection: Connection, schema: str, lock_wait: int) -> 
     # This takes SET ROLE back too, to the role that came with the connection if one did (ALTER ROLE ... SET role).
     connection.execute("RESET SESSION AUTHORIZATION")
     connection.execute("RESET ALL")
+    # That went back to what the role prescribes.
+    settle(connection)
     search_path = sql.SQL("{}, pg_temp").format(sql.Identifier(schema)).as_string(connection)
     set_locally(connection, {**SETTINGS, "lock_timeout": f"{max(lock_wait * 1000, 1)}ms", "search_path": search_path})
 
