@@ -42,7 +42,7 @@ def test_a_new_run_has_its_directory_journal_and_lease(runs, root):
     assert RUN_ID.fullmatch(opened.run.id)
     assert opened.run.path.stat().st_mode & 0o777 == 0o700
     assert (opened.resumed, opened.already_done, opened.takes_back, opened.ended) == (False, False, None, ())
-    assert opened.run.facts("open") == {"inventory": "inventory/demo", "controller": ME}
+    assert opened.run.facts("open") == {"inventory": "inventory/demo", "controller": ME, "opening": 1}
     lease = json.loads((root / LEASE).read_text())
     assert (lease["run"], lease["verb"], lease["controller"]) == (opened.run.id, "cut_over", ME)
 
@@ -355,6 +355,33 @@ def test_ids_ascend_even_when_the_clock_was_set_back(runs, root):
     assert opened.run.id.startswith("20990101T000001Z-cut_over-")
     assert latest(root) == opened.run
     assert next_id(root, "rehearse").startswith("20990101T000002Z-rehearse-")
+
+
+def test_the_latest_run_is_the_one_that_was_opened_last(runs, root):
+    cut_over = runs.open()
+    runs.do(cut_over, up_to="start")
+    way_back = runs.open("roll_back")
+    leave_run(way_back.run, way_back.lease)
+    assert latest(root) == way_back.run
+    again = runs.open()
+    assert again.run == cut_over.run
+    assert latest(root) == cut_over.run
+    assert latest(root, "roll_back") == way_back.run
+    runs.do(again, "prove", "let_in")
+    assert close_run(again.run, again.lease)
+    assert (latest(root), cut_over.run.outcome()) == (cut_over.run, "done")
+    assert next_id(root, "rehearse") > way_back.run.id
+    rehearsal = runs.open("rehearse")
+    assert latest(root) == rehearsal.run
+
+
+def test_a_damaged_journal_is_the_latest_when_it_was_begun_last(runs, root):
+    first = runs.finish()
+    damaged = runs.open("rehearse").run
+    (damaged.path / "journal.jsonl").write_text("{\n")
+    assert latest(root) == damaged
+    damaged.path.rename(root / "20200101T000000Z-rehearse-abcd")
+    assert latest(root) == first
 
 
 def test_ids_say_when(root):

@@ -1,7 +1,8 @@
 """A run's directory: what a run of a verb leaves on the host, and where it stands.
 
 ``<root>/<run id>/`` (0700) holds the journal, the backup, the reports. The id is ``YYYYMMDDTHHMMSSZ-<verb>-`` and four
-hexadecimal digits; ids are given in ascending order even when the clock was set back: the latest run is the last name.
+hexadecimal digits; ids are given in ascending order even when the clock was set back. A run may be gone on with after a
+later one has ended, so that each opening has a number: the latest run is the one that was opened last.
 """
 
 from __future__ import annotations
@@ -112,6 +113,10 @@ class RunDirectory:
             raise MigrationError(f"the run {self.id} is closed", "Open a new one")
         append_record(self.path / JOURNAL, Record(Moment.now(), step, state, dict(facts or {})))
 
+    def opening(self) -> int:
+        """Return the number of its last opening, which counts those of all runs; 0 for a run of an earlier version."""
+        return int(self.facts("open").get("opening", 0))
+
     def outcome(self) -> Outcome | None:
         """Return how the run ended; None while it is open."""
         closing = self.standings().get("close")
@@ -192,7 +197,7 @@ class RunDirectory:
 
 
 def runs_in(root: Path, *verbs: str) -> list[RunDirectory]:
-    """Return the runs under a root, of these verbs or of all, the latest last."""
+    """Return the runs under a root, of these verbs or of all, in the order in which they were begun."""
     try:
         names = sorted(entry.name for entry in root.iterdir())
     except OSError:
@@ -202,9 +207,19 @@ def runs_in(root: Path, *verbs: str) -> list[RunDirectory]:
 
 
 def latest(root: Path, *verbs: str) -> RunDirectory | None:
-    """Return the latest run, of these verbs or of all."""
-    found = runs_in(root, *verbs)
-    return found[-1] if found else None
+    """Return the run that was opened last, of these verbs or of all.
+
+    One whose journal is damaged counts as opened when it was begun.
+    """
+    found, number = None, 0
+    for run in runs_in(root, *verbs):
+        try:
+            opening = run.opening()
+        except MigrationError:
+            opening = number
+        if opening >= number:
+            found, number = run, opening
+    return found
 
 
 def create_run(root: Path, verb: str, facts: Mapping[str, Any]) -> RunDirectory:
@@ -235,8 +250,7 @@ def create_run(root: Path, verb: str, facts: Mapping[str, Any]) -> RunDirectory:
 def next_id(root: Path, verb: str) -> str:
     """Return an id that sorts behind all there are."""
     now = datetime.now(UTC)
-    last = latest(root)
-    if last is not None:
-        stamp = datetime.strptime(last.id.partition("-")[0], STAMP).replace(tzinfo=UTC)
+    if begun := runs_in(root):
+        stamp = datetime.strptime(begun[-1].id.partition("-")[0], STAMP).replace(tzinfo=UTC)
         now = max(now, stamp + timedelta(seconds=1))
     return f"{now.strftime(STAMP)}-{verb}-{secrets.token_hex(2)}"

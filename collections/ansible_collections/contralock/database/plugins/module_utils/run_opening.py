@@ -11,7 +11,7 @@ from typing import Any
 from .errors import MigrationError
 from .journal import Moment, Record, append_record
 from .left_over import end, of_run
-from .run_directory import JOURNAL, Outcome, RunDirectory, create_run, runs_in
+from .run_directory import JOURNAL, Outcome, RunDirectory, create_run, latest, runs_in
 from .run_lock import GATE, LEASE_SECONDS, LOCK, Lease, end_lease, locked, read_lease, write_lease
 from .run_step import require_lease, steps_meant
 from .steps import SPOKEN, Application, steps_of
@@ -240,7 +240,9 @@ def _open_locked(request: Request, root: Path, ended: tuple[str, ...]) -> Opened
     decision = decide(request)
     for run in decision.forget:
         _close(run, "failed")
-    facts = {**request.facts, "controller": request.controller}
+    before = latest(root)
+    number = before.opening() + 1 if before else 1
+    facts = {**request.facts, "controller": request.controller, "opening": number}
     if decision.takes_back:
         facts["takes_back"] = decision.takes_back.id
     if decision.already_done:
