@@ -16,6 +16,7 @@ from ansible_collections.contralock.database.plugins.module_utils.target_reader 
     select_columns,
 )
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from tests.integration.schema.test_connection import SECRET, Server
 from tests.throwaway_cluster import Database
@@ -98,10 +99,8 @@ def test_all_reads_see_one_moment_and_nothing_can_be_written(database: Database)
         assert len(next(target.read("SELECT n FROM t", "t"))[0]) == 1
         execute(database, "INSERT INTO u VALUES (1)", "UPDATE t SET n = 2")
         assert list(target.read("SELECT n FROM u", "u")) == []
-        (settings,) = target.read(
-            "SELECT current_setting('application_name'), current_setting('statement_timeout')", "it"
-        )
-        assert [array.to_pylist() for array in settings] == [[NAME], ["0"]]
+        (settings,) = target.read("SELECT current_setting('application_name'), current_setting('row_security')", "it")
+        assert [array.to_pylist() for array in settings] == [[NAME], ["off"]]
         with pytest.raises(MigrationError, match=r"it cannot be read .* read-only transaction"):
             list(target.read("INSERT INTO t VALUES (3)", "it"))
 
@@ -118,6 +117,28 @@ def test_readers_of_a_moment_see_it_whatever_is_written_since(database: Database
                     assert found.to_pylist() == [1, 2, 3]
     with pytest.raises(MigrationError, match="reading transaction cannot be opened"), moment.reader():
         pass
+
+
+def test_a_reader_of_a_moment_begins_with_the_settings_of_every_session(database: Database) -> None:
+    """Not only after its first question: a short limit for statements would end that."""
+    prescribed = {"statement_timeout": "20s", "idle_in_transaction_session_timeout": "20s", "datestyle": "SQL, DMY"}
+    execute(database, *(f"ALTER ROLE {database.owner} SET {name} = '{each}'" for name, each in prescribed.items()))
+    own = r"-c work_mem=5MB -c search_path=public,\ \ pg_temp"
+    with open_moment(make_conninfo(database.conninfo, options=own), NAME) as moment, moment.reader() as reader:
+        query = "SELECT reset_val FROM pg_settings WHERE lower(name) = ANY (ARRAY[{}]) ORDER BY lower(name)"
+        names = [*prescribed, "work_mem", "search_path", "lock_timeout"]
+        ((found,),) = reader.read(query.format(", ".join(f"'{name}'" for name in names)), "settings")
+    assert dict(zip(sorted(names), found.to_pylist(), strict=True)) == {
+        "datestyle": "ISO, DMY",
+        "idle_in_transaction_session_timeout": "0",
+        "lock_timeout": "0",
+        "search_path": "public,  pg_temp",
+        "statement_timeout": "0",
+        "work_mem": "5120",
+    }
+    execute(database, *(f"ALTER ROLE {database.owner} RESET {name}" for name in prescribed))
+    with open_moment(database.conninfo, NAME) as moment:
+        assert moment.options == ""
 
 
 def test_the_pages_of_a_table_are_read_apart(database: Database) -> None:

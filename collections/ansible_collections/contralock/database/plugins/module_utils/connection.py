@@ -61,6 +61,11 @@ _ASK = (
     "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS name WHERE current_setting(name, true) IS NOT NULL"
 )
 
+# A reset goes back to what the server, the database or the role prescribes.
+_ASK_PRESCRIBED = """
+SELECT lower(name), current_setting(name) FROM pg_settings
+ WHERE lower(name) = ANY (%s::text[]) AND setting <> reset_val ORDER BY 1"""
+
 _PORT_MEND = "Give port= a number from 1 to 65535; PostgreSQL's own is 5432"
 #: Part of libpq's or the server's message -> what the operator does about it; the first that matches counts.
 MENDS: tuple[tuple[str, str], ...] = (
@@ -150,6 +155,18 @@ def settle(connection: Connection) -> None:
 def settings_of(connection: Connection) -> dict[str, str]:
     """Return what a session from ``connect`` has of ``SETTINGS``, for sessions that another program opens."""
     return {str(name): str(value) for name, value in connection.execute(_ASK, [list(SETTINGS)])}
+
+
+def options_like(connection: Connection) -> str:
+    """Return libpq's ``options`` with which another client's session begins with the settings of one from ``connect``.
+
+    They hold from its first question on, which a client may ask before anybody can set anything. What nobody prescribes
+    is left out: there are poolers that let no options pass.
+    """
+    prescribed = connection.execute(_ASK_PRESCRIBED, [list(SETTINGS)]).fetchall()
+    # libpq cuts at spaces that have no backslash: PostgreSQL manual, "Connection Strings", options.
+    settings = ["-c " + re.sub(r"([ \\])", r"\\\1", f"{name}={value}") for name, value in prescribed]
+    return " ".join(filter(None, [connection.info.options, *settings]))
 
 
 def session_parameters(conninfo: str, application_name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from .catalog import Catalog, Column, snapshot
-from .connection import Connection, beside_values, connect
+from .connection import Connection, beside_values, connect, options_like
 from .errors import MigrationError
 from .target_reader import MEND, TargetReader, beginning, open_target, server_message
 
@@ -33,6 +33,7 @@ class Moment:
     target: str
     application_name: str
     snapshot: str
+    options: str
 
     def reader(self) -> AbstractContextManager[TargetReader]:
         """Open another session that sees the same moment.
@@ -40,7 +41,7 @@ class Moment:
         Raises:
             MigrationError: There is no connection, or no more than so many.
         """
-        return open_target(self.target, self.application_name, self.snapshot)
+        return open_target(self.target, self.application_name, self.snapshot, self.options)
 
     def catalog(self, schema: str) -> Catalog:
         """Read a schema from the catalog.
@@ -99,11 +100,12 @@ def open_moment(target: str, application_name: str) -> Iterator[Moment]:
     """
     with closing(connect(target, application_name)) as connection:
         with _told("a snapshot"):
+            options = options_like(connection)
             connection.execute("BEGIN")
             for command in beginning():
                 connection.execute(command)
             ((name,),) = connection.execute("SELECT pg_export_snapshot()").fetchall()
-        yield Moment(connection, target, application_name, str(name))
+        yield Moment(connection, target, application_name, str(name), options)
 
 
 @contextmanager

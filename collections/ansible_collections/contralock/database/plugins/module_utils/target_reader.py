@@ -27,18 +27,13 @@ DRIVER_BATCH_BYTES = 2 << 20
 MAX_BATCH_BYTES = 16 << 20
 
 #: How every transaction here is set up, after its snapshot. With row_security off the server refuses to read a table
-#: whose policies would hide rows, where it would leave them out without a word. Time limits of the role or the
-#: database are meant for the application's short questions. Rows come in the order of the heap, the same each time:
-#: without helpers, and from its beginning.
+#: whose policies would hide rows, where it would leave them out without a word. Rows come in the order of the heap, the
+#: same each time: without helpers, and from its beginning.
 SETTINGS = (
     "SET LOCAL row_security = off",
-    "SET LOCAL statement_timeout = 0",
-    "SET LOCAL idle_in_transaction_session_timeout = 0",
     "SET LOCAL lock_timeout = '60s'",
     "SET LOCAL max_parallel_workers_per_gather = 0",
     "SET LOCAL synchronize_seqscans = off",
-    "DO $$ BEGIN IF current_setting('server_version_num')::int >= 170000 THEN SET LOCAL transaction_timeout = 0;"
-    " END IF; END $$",
 )
 
 #: Types whose order follows a collation; SQLite's BINARY order of text is PostgreSQL's "C".
@@ -94,18 +89,22 @@ class TargetReader:
 
 
 @contextmanager
-def open_target(conninfo: str, application_name: str, snapshot: str = "") -> Iterator[TargetReader]:
+def open_target(conninfo: str, application_name: str, snapshot: str = "", options: str = "") -> Iterator[TargetReader]:
     """Open a read-only transaction that sees one moment of the database.
 
     Args:
         conninfo: A libpq connection string or URI without a secret (see ``connection.connect``).
         application_name: How the session shows itself in ``pg_stat_activity``.
         snapshot: The name of an exported snapshot to read; the moment of the first query without one.
+        options: libpq's; see ``connection.options_like``. The driver asks for the server's types before anything can be
+            set.
 
     Raises:
         MigrationError: There is no connection, or the snapshot is no longer there.
     """
     parameters = session_parameters(conninfo, application_name)
+    if options:
+        parameters["options"] = options
     try:
         connection = adbc.connect(make_conninfo("", **parameters))
     except adbc_driver_manager.Error as error:
