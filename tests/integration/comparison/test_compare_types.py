@@ -326,3 +326,20 @@ def test_progress_says_table_rows_and_the_time_left(small: Pair) -> None:
     assert [(each["rows"], each["of_rows"]) for each in said if each["table"] == "events"] == [(5, 5)]
     assert said[-1]["seconds_left"] == 0
     assert sum(1 for each in said if each["seconds_left"] > 0) >= 1  # type: ignore[operator] # because it is a number
+
+
+def test_what_postgresql_computes_is_compared_too(tmp_path: Path, database: Database) -> None:
+    path = tmp_path / "computed.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript("""
+            CREATE TABLE g (id INTEGER PRIMARY KEY, r REAL, said TEXT AS (r || 'x'));
+            INSERT INTO g (id, r) VALUES (1, 0.5), (2, 2.0)""")
+    by_postgresql = {"g": dict.fromkeys(("said",), "PostgreSQL computes it")}
+    pair = Pair(path, database.conninfo, Mapping(NamingRule.KEEP, columns_left_behind=by_postgresql))
+    pair.sql("""CREATE TABLE g (id int PRIMARY KEY, r double precision,
+        said text GENERATED ALWAYS AS (r || 'x') STORED, later text GENERATED ALWAYS AS (r || 'y') STORED)""")
+    pair.load()
+    found = pair.compare()
+    assert told(found.differences) == [("g", "id=2", "said", "differs")]
+    assert found.tables[0].cells == 2 * 3
+    assert found.notes == ("g: PostgreSQL computes it, and it is held against nothing: later",)

@@ -210,3 +210,48 @@ def test_a_role_that_may_make_no_temporary_table_is_told_so(tmp_path: Path, targ
     assert found.verdict is Verdict.READY
     assert len(found.unjudged) == 11
     assert all("permission denied to create temporary tables" in each.why for each in found.unjudged)
+
+
+COMPUTING = """DROP TABLE people; DROP TABLE "odd ""1"" one";
+    CREATE TABLE g (id int PRIMARY KEY, i bigint, r double precision, later bigint GENERATED ALWAYS AS (i * 4) STORED,
+        said text GENERATED ALWAYS AS (r || 'x') STORED, twice bigint GENERATED ALWAYS AS (i * 2) STORED,
+        doc json GENERATED ALWAYS AS (i::text::json) STORED)"""
+COMPUTED = """DROP TABLE people; DROP TABLE "odd ""1"" one";
+    CREATE TABLE g (id INTEGER PRIMARY KEY, i INTEGER, r REAL, said TEXT AS (r || 'x'), twice INTEGER AS (i * 2) STORED,
+        doc JSON AS (CAST(i AS TEXT)));
+    INSERT INTO g (id, i, r) VALUES (1, 5, 0.5), (2, NULL, NULL);"""
+SECRET = {"g": {"columns": {"later": {"sensitive": True}}}}
+BY_POSTGRESQL = {"g": dict.fromkeys(("said", "twice", "doc"), "PostgreSQL computes it")}
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("", []),
+        # SQLite writes a whole REAL as 2.0, PostgreSQL as 2.
+        (
+            "INSERT INTO g (id, r) VALUES (3, 2.0)",
+            ["g.r, said at 3, value (2.0, 2.0x): against the computed column said"],
+        ),
+        (
+            "INSERT INTO g (id, i) VALUES (3, 3000000000000000000)",
+            ["g.i at 3, value 3000000000000000000: against the computed column later, which PostgreSQL "],
+        ),
+        # 9.2e18 is no bigint: SQLite goes on with a REAL.
+        (
+            "INSERT INTO g (id, i) VALUES (3, 4611686018427387904)",
+            ["which PostgreSQL cannot compute: Database error 22003: bigint out of range"] * 2,
+        ),
+    ],
+)
+def test_what_postgresql_computes_is_held_against_what_sqlite_does(
+    tmp_path: Path, target: str, script: str, told: list[str]
+) -> None:
+    with psycopg.connect(target) as connection:
+        connection.execute(COMPUTING.encode())
+    found = assess(tmp_path, target, COMPUTED + script, tables=SECRET, left_behind={"columns": BY_POSTGRESQL})
+    assert found.unjudged == ()
+    assert len(found.findings) == len(told)
+    for finding, expected in zip(found.findings, told, strict=True):
+        assert expected in str(finding)
+        assert (finding.keys, finding.count) == (("3",), 1)

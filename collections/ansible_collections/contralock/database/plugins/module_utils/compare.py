@@ -24,6 +24,7 @@ from .cells import Cells
 from .columnar_reader import read_columns
 from .comparison_parts import WHOLE, Part, parts_of
 from .comparison_report import Comparison, Difference, TableComparison
+from .computed_columns import uncompared, with_computed
 from .errors import MigrationError
 from .load_mark import unfinished_load, unfinished_load_told
 from .plan import Plan, TablePlan, make_plan
@@ -113,14 +114,14 @@ def compare_file(
         watch.unwritten(),
     ):
         with unfinished_load_told(moment.connection):
-            plan = make_plan(mapping, read_schema(source), moment.catalog(options.schema))
+            plan = with_computed(make_plan(mapping, read_schema(source), moment.catalog(options.schema)))
         faults, notes = structural_faults(moment, plan, options.expected)
         if half := unfinished_load(moment.connection):
             notes.append(str(half))
         work = _Work(path, moment, plan, options, progress)
         tables = work.compare(source)
         uncarried, uncounted = count_uncarried(moment, plan, mapping) if options.uncarried else ([], [])
-        notes += [*uncounted, *read_notes(work.judges), *source_notes(source, plan)]
+        notes += [*uncounted, *read_notes(work.judges), *uncompared(plan), *source_notes(source, plan)]
     return Comparison(
         tuple(comparison for comparison, _ in tables),
         tuple(difference for _, found in tables for difference in found)[: options.limit],

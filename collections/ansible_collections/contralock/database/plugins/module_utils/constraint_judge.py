@@ -16,8 +16,9 @@ import psycopg
 from .catalog import Constraint, Index
 from .cells import Cells
 from .columnar_reader import read_columns
+from .computed_columns import as_given, computed_values
 from .connection import Connection
-from .constraint_trial import Broken, Question, Trial, UnaskableError, trial_of
+from .constraint_trial import COMPUTED, Broken, Question, Trial, UnaskableError, trial_of
 from .finding_cells import Finding, joined_key, key_text
 from .finding_rows import CHECK_MEND, DUPLICATE_MEND, SAME
 from .load_faults import server_fault
@@ -37,6 +38,7 @@ SELECT e.evtname::text FROM pg_event_trigger e
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = e.oid
                       AND d.deptype = 'e')
  ORDER BY 1"""
+_OTHER_MEND = "Correct the expression in the schema, or let the column be an ordinary one, which is loaded"
 _COMPUTED_MEND = "Correct the value in the application, or change the expression in the schema"
 
 
@@ -81,12 +83,14 @@ def judge_constraints(
     """
     findings: list[Finding] = []
     unjudged = list(_of_the_load(connection, plan))
+    given = as_given(plan)
     for table in plan.tables:
         own = [each for each in waiting if each.table == table.target]
-        judge = _TableJudge(connection, source, plan, table, progress or (lambda *_: None))
-        if own:
-            findings += judge.findings(own)
-            unjudged += judge.unjudged
+        for asked, seen in ((computed_values(plan, table), given), (own, plan)):
+            judge = _TableJudge(connection, source, seen, seen.table(table.target), progress or (lambda *_: None))
+            if every := list(asked):
+                findings += judge.findings(every)
+                unjudged += judge.unjudged
     return Judged(tuple(findings), tuple(unjudged))
 
 
@@ -166,7 +170,7 @@ class _TableJudge:
         return Finding(
             table=self._table.source.name,
             column=", ".join(column.source for column in columns),
-            target=f"{self._table.target}.{', '.join(question.columns)}",
+            target=f"{self._table.target}.{', '.join(_about(question))}",
             reason=reason,
             mend=mend,
             count=broken.count,
@@ -202,16 +206,25 @@ def _not_asked(each: Constraint | Index, error: psycopg.Error) -> Unjudged:
     return Unjudged(each.object, f"PostgreSQL could not be asked ({server_fault(error)})")
 
 
+def _about(question: Question) -> Sequence[str]:
+    """Return the target's columns that a question is about."""
+    asked = question.asked
+    return asked.columns if isinstance(asked, Constraint) and asked.kind == COMPUTED else question.columns
+
+
 def _reason(question: Question, broken: Broken) -> tuple[str, str]:
     """Return why rows do not fit, and the mend."""
     index = isinstance(question.asked, Index)
-    against = f"against {question.asked.text}"
+    computed = isinstance(question.asked, Constraint) and question.asked.kind == COMPUTED
+    against = f"against {f'the computed column {question.asked.name}' if computed else question.asked.text}"
     if isinstance(broken.error, psycopg.errors.ProgramLimitExceeded):
         return f"{against}: {server_fault(broken.error)}", _LONG_MEND
     if isinstance(broken.error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation):
         return f"{against}: {server_fault(broken.error)}", DUPLICATE_MEND
     if broken.error is not None:
         return f"{against}, which PostgreSQL cannot compute: {server_fault(broken.error)}", _COMPUTED_MEND
+    if computed:
+        return f"{against}: PostgreSQL computes another value of it than SQLite", _OTHER_MEND
     if not index:
         return against, CHECK_MEND
     condition = f" among the rows with {question.condition}" if question.condition else ""

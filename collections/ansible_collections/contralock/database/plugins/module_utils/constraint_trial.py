@@ -28,6 +28,8 @@ from .finding_cells import SHOWN_KEYS
 from .plan import ColumnPlan, TablePlan
 from .rules_applied import apply_rules
 
+#: The kind of a constraint that no target has: its text is a CHECK that a computed column holds what it has to.
+COMPUTED = "computed"
 #: Limits of the role or the database are meant for the application's short questions.
 _SETTINGS: Mapping[str, str] = {
     **SPELLING,
@@ -165,7 +167,7 @@ class Trial:
             questions: What will be asked.
             batches: The cells of ``planned(questions)``.
         """
-        planned = self.planned(questions)
+        planned, computed = self.planned(questions), self.table.computed
         form = form_for((self._numbering(), *planned))
         names = sql.SQL(", ").join(map(sql.Identifier, [self._number, *(each.target.name for each in planned)]))
         copy = sql.SQL("COPY {} ({}) FROM STDIN {}").format(self._name, names, sql.SQL(form.options))
@@ -174,7 +176,9 @@ class Trial:
             for batch in batches:
                 first, self._rows = self._rows, self._rows + batch[0].length
                 converted = [_converted(column, cells) for column, cells in zip(planned, batch, strict=True)]
-                fits = reduce(pc.and_, (mask for _, mask in converted))
+                # What SQLite computes and has no place in the target's type is NULL here, and so another value.
+                masks = [mask for column, (_, mask) in zip(planned, converted, strict=True) if column not in computed]
+                fits = reduce(pc.and_, masks, pa.repeat(True, batch[0].length))
                 numbers = pa.array(range(first, self._rows), pa.int64())
                 stream.write(
                     form.encode([each.filter(fits) for each in (numbers, *(values for values, _ in converted))])
@@ -188,7 +192,7 @@ class Trial:
 
     def broken(self, question: Question) -> Broken | None:
         """Ask which rows break it; None when none does."""
-        if isinstance(question.asked, Constraint) and question.asked.kind == "check":
+        if isinstance(question.asked, Constraint) and question.asked.kind in ("check", COMPUTED):
             return self._answered(question, f"({question.condition}) IS FALSE")
         try:
             with self.connection.transaction(force_rollback=True):

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import collections.abc
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .catalog import Catalog, Column, Constraint
-from .cells import Cells
 from .conversion_base import Conversion
 from .conversions import conversion_for
 from .errors import MigrationError
 from .naming import likely
 from .plan_problems import Problem, Problems
-from .profile import Condition, Default, Epoch, Lower, Mapping, Quarantine, Rule, TableMapping, Trim, Truncate
-from .rules_applied import apply_rules
+from .profile import Mapping, Quarantine, Rule, TableMapping
+from .rules_applied import suits, unfit_defaults
 from .source_schema import SourceSchema, SourceTable
 
-_TEXTS = ("text", "varchar", "bpchar")
-_NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric", "bool", "bytea")
-_JSON = ("json", "jsonb")
-_TIMES = ("timestamptz", "timestamp")
 _WHOLE_NUMBERS = ("int2", "int4", "int8")
 #: As PostgreSQL's ruleutils.c writes it; a sequence that is looked up by a text has another form.
 _NEXT_VALUE = re.compile(r"nextval\('(?:[^']|'')+'::regclass\)")
@@ -63,6 +59,8 @@ class TablePlan:
         key: The target's primary key (target names), all of it carried; empty when it has none.
         defaulted: Target columns that the source lacks; their DEFAULT fills them, NULL without one.
         left_behind: Source column to the reason why it does not come along.
+        computed: Of these, columns that SQLite computes where the target computes one of that name: nothing loads
+            them, and what the target computes has to be what the source does.
     """
 
     source: SourceTable
@@ -71,6 +69,7 @@ class TablePlan:
     key: tuple[str, ...] = ()
     defaulted: tuple[str, ...] = ()
     left_behind: collections.abc.Mapping[str, str] = field(default_factory=dict)
+    computed: tuple[ColumnPlan, ...] = ()
 
     def column(self, target: str) -> ColumnPlan:
         """Return the plan of a target column.
@@ -251,6 +250,7 @@ class _Pair:
             left_behind={
                 column.name: left_behind[column.name] for column in self.source.columns if column.name in left_behind
             },
+            computed=tuple(self._computed(columns, left_behind)),
         )
 
     def _sources(self, columns: dict[str, Column]) -> dict[str, str]:
@@ -270,13 +270,7 @@ class _Pair:
         where = f"{column.table}.{column.name}"
         before = self.problems.count
         exceptions = self.mapping.column(column.table, column.name)
-        labels = {(enum.schema, enum.name): enum.labels for enum in self.catalog.enums}
-        conversion = conversion_for(
-            column,
-            self.source.column(name).declared_type,
-            labels.get((column.type_schema, column.type_name.removeprefix("_" if column.type.endswith("[]") else ""))),
-            self.mapping.encoding(column.table, column.name),
-        )
+        conversion = self._conversion(name, column)
         if column.generated:
             self.problems.add(Problem.GENERATED, where)
         if "nextval(" in (column.default or "") and not _counts_up(column):
@@ -284,18 +278,40 @@ class _Pair:
         for rule in exceptions.rules:
             if isinstance(rule, Quarantine):
                 self.problems.add(Problem.QUARANTINE, where)
-            elif conversion is not None and not _suits(rule, conversion):
+            elif conversion is not None and not suits(rule, conversion):
                 self.problems.add(Problem.UNSUITABLE_RULE, f"{rule.name} on {where} ({column.type})")
         if conversion is None:
             self.problems.add(Problem.NO_CONVERSION, f"{where} ({column.type})")
             return None
-        for reason in _unfit_defaults(exceptions.rules, conversion):
+        for reason in unfit_defaults(exceptions.rules, conversion):
             self.problems.add(Problem.UNFIT_DEFAULT, f"{where} ({reason})")
         if self.problems.count > before:
             return None
         return ColumnPlan(
             name, column, conversion, exceptions.rules, exceptions.sensitive, exceptions.may_match_nothing
         )
+
+    def _conversion(self, name: str, column: Column) -> Conversion | None:
+        labels = {(enum.schema, enum.name): enum.labels for enum in self.catalog.enums}
+        return conversion_for(
+            column,
+            self.source.column(name).declared_type,
+            labels.get((column.type_schema, column.type_name.removeprefix("_" if column.type.endswith("[]") else ""))),
+            self.mapping.encoding(column.table, column.name),
+        )
+
+    def _computed(self, columns: dict[str, Column], left_behind: Container[str]) -> Iterator[ColumnPlan]:
+        """Yield what both sides compute; where nothing converts one to the other there is nothing to hold."""
+        for source in self.source.columns:
+            if not source.generated or source.name not in left_behind:
+                continue
+            # What PostgreSQL cannot call by any name is left behind for that.
+            with suppress(MigrationError):
+                column = columns.get(self.mapping.target_column(self.target, source.name))
+                conversion = self._conversion(source.name, column) if column and column.generated else None
+                if column and conversion:
+                    sensitive = self.mapping.column(self.target, column.name).sensitive
+                    yield ColumnPlan(source.name, column, conversion, sensitive=sensitive)
 
     def _defaulted(self, columns: dict[str, Column], sources: dict[str, str]) -> Iterator[str]:
         """Yield the target columns that their DEFAULT fills; what PostgreSQL computes needs no source."""
@@ -324,31 +340,6 @@ class _Pair:
 def _counts_up(column: Column) -> bool:
     """Tell whether the column's DEFAULT is a sequence's next value and nothing else, so that a load can set it."""
     return column.type_name in _WHOLE_NUMBERS and _NEXT_VALUE.fullmatch(column.default or "") is not None
-
-
-def _suits(rule: Rule, conversion: Conversion) -> bool:
-    """Tell whether a rule can be meant for a column of this type."""
-    kind = conversion.target.type_name
-    if isinstance(rule, Default):
-        return {Condition.IS_NOT_JSON: kind in _JSON, Condition.IS_NOT_IN_ENUM: conversion.labels is not None}.get(
-            rule.when, True
-        )
-    suitable: dict[type[Rule], bool] = {
-        Truncate: kind in _TEXTS,
-        Epoch: kind in _TIMES,
-        Trim: kind not in _NUMBERS,
-        Lower: kind not in _NUMBERS,
-    }
-    return suitable.get(type(rule), True)
-
-
-def _unfit_defaults(rules: tuple[Rule, ...], conversion: Conversion) -> Iterator[str]:
-    """Yield why the values of default rules, with the rules after them applied, do not fit."""
-    for number, rule in enumerate(rules, start=1):
-        if isinstance(rule, Default) and _suits(rule, conversion):
-            later = [each for each in rules[number:] if not isinstance(each, Quarantine) and _suits(each, conversion)]
-            cells = apply_rules(later, Cells.of([conversion.stored_form(rule.value)]), conversion).cells
-            yield from (f"{rule.value!r}: {misfit.reason}" for misfit in conversion.convert(cells).misfits)
 
 
 def _parents_first(tables: Iterable[TablePlan], constraints: Iterable[Constraint]) -> Iterator[TablePlan]:

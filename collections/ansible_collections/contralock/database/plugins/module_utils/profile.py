@@ -217,15 +217,16 @@ class Mapping:
         Raises:
             MigrationError: Two of them would become one, or PostgreSQL would not take a name as it is.
         """
-        columns = self.tables.get(table, TableMapping()).columns
-        declared = {source: column for column, entry in columns.items() for source in entry.source}
         left_behind = self.columns_left_behind.get(table, {})
-        coming = [name for name in source_columns if name not in left_behind]
-        targets = {
-            name: declared.get(name) or self.renames.get(name) or target_name(name, self.naming) for name in coming
-        }
+        targets = {name: self.target_column(table, name) for name in source_columns if name not in left_behind}
         assert_no_collision(targets.items(), f"the columns of {table}")
         return targets
+
+    def target_column(self, table: str, name: str) -> str:
+        """Return what a source column of a target table is called there, or would be when it is left behind."""
+        columns = self.tables.get(table, TableMapping()).columns
+        declared = {source: column for column, entry in columns.items() for source in entry.source}
+        return declared.get(name) or self.renames.get(name) or target_name(name, self.naming)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Each rule acts only on the cells that it is about and counts those that it reall
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from .profile import (
     EpochUnit,
     Lower,
     MapTexts,
+    Quarantine,
     Rule,
     Trim,
     Truncate,
@@ -41,6 +42,10 @@ _MICROSECONDS: Mapping[EpochUnit, int] = {EpochUnit.SECONDS: 1_000_000, EpochUni
 _FIRST_TIME = -62_135_596_800_000_000
 _LAST_TIME = 253_402_300_799_999_999
 _LARGEST_INTEGER = 1 << 63
+_TEXTS = ("text", "varchar", "bpchar")
+_NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric", "bool", "bytea")
+_JSON = ("json", "jsonb")
+_TIMES = ("timestamptz", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,31 @@ def apply_rules(rules: Sequence[Rule], cells: Cells, conversion: Conversion) -> 
         cells = _put(cells, replaced)
         counts[rule_name(rule)] = counts.get(rule_name(rule), 0) + len(replaced.values)
     return Applied(cells, counts)
+
+
+def suits(rule: Rule, conversion: Conversion) -> bool:
+    """Tell whether a rule can be meant for a column of this type."""
+    kind = conversion.target.type_name
+    if isinstance(rule, Default):
+        return {Condition.IS_NOT_JSON: kind in _JSON, Condition.IS_NOT_IN_ENUM: conversion.labels is not None}.get(
+            rule.when, True
+        )
+    suitable: dict[type[Rule], bool] = {
+        Truncate: kind in _TEXTS,
+        Epoch: kind in _TIMES,
+        Trim: kind not in _NUMBERS,
+        Lower: kind not in _NUMBERS,
+    }
+    return suitable.get(type(rule), True)
+
+
+def unfit_defaults(rules: Sequence[Rule], conversion: Conversion) -> Iterator[str]:
+    """Yield why the values of default rules, with the rules after them applied, do not fit."""
+    for number, rule in enumerate(rules, start=1):
+        if isinstance(rule, Default) and suits(rule, conversion):
+            later = [each for each in rules[number:] if not isinstance(each, Quarantine) and suits(each, conversion)]
+            cells = apply_rules(later, Cells.of([conversion.stored_form(rule.value)]), conversion).cells
+            yield from (f"{rule.value!r}: {misfit.reason}" for misfit in conversion.convert(cells).misfits)
 
 
 @dataclass(frozen=True)
