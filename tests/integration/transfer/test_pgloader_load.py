@@ -72,7 +72,7 @@ class Loader:
             "directory": directory,
         }
         with local_socket(endpoint, directory) as tunnel:
-            run_pgloader(Load(**{**known, **changes}), endpoint, tunnel, tick or (lambda: None))  # type: ignore[arg-type]
+            run_pgloader(Load(**{**known, **changes}), endpoint, tunnel, tick or (lambda: ""))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ _HARMLESS_WARNINGS = (
     re.compile(r"PostgreSQL warning: constraint .* does not exist, skipping"),
 )
 _ALARMS = ("KABOOM", "Heap exhausted", "unhandled", "debugger invoked", "fatal error", "failed to execute")
+#: Part of why pgloader was ended -> what the operator does about it; otherwise what it said until then asks for it.
+_MENDS = (("limit", "Raise the limit"), ("server", "See that the server is up and reachable, and run again"))
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?([0-9.]+)s")
 
 
@@ -184,14 +186,14 @@ def load_text(load: Load, tunnel: Tunnel, dbname: str) -> str:
     )
 
 
-def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[[], None]) -> dict[str, float]:
+def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[[], str]) -> dict[str, float]:
     """Load the prepared copy.
 
     Args:
         load: What to load.
         endpoint: Whom to log in as.
         tunnel: Where the server is.
-        tick: Called about every second while pgloader runs.
+        tick: Called about every second while pgloader runs; returns why it is to be ended, otherwise nothing.
 
     Returns:
         Table -> seconds, as pgloader says; a table may be missing. It is no evidence of anything.
@@ -213,7 +215,8 @@ def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[
     lines = [*_lines(output), *_lines(log)]
     faults = list(dict.fromkeys(find_faults(lines, load.rows)))
     if trouble:
-        raise load_failure(f"pgloader was ended: {trouble}", faults, "Raise the limit" if "limit" in trouble else "")
+        mend = next((mend for word, mend in _MENDS if word in trouble), "")
+        raise load_failure(f"pgloader was ended: {trouble}", faults, mend)
     if process.returncode:
         raise load_failure(f"pgloader failed with exit code {process.returncode}", faults)
     if faults:
@@ -246,7 +249,7 @@ def _password(endpoint: Endpoint) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _watch(process: subprocess.Popen[bytes], time_limit: float, output: Path, tick: Callable[[], None]) -> str:
+def _watch(process: subprocess.Popen[bytes], time_limit: float, output: Path, tick: Callable[[], str]) -> str:
     """Wait for the end; return why it could not be waited for, otherwise nothing."""
     begun = ticked = time.monotonic()
     while process.poll() is None:
@@ -258,7 +261,8 @@ def _watch(process: subprocess.Popen[bytes], time_limit: float, output: Path, ti
             # The threads that are left would wait for the one that is gone.
             if any("Heap exhausted" in line for line in _lines(output)):
                 return "its memory is exhausted"
-            tick()
+            if trouble := tick():
+                return trouble
         time.sleep(LOOK_SECONDS)
     return ""
 

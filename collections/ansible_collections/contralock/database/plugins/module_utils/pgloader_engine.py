@@ -24,10 +24,15 @@ from .transfer_order import APPLICATION_NAME, Engine, Loader, Outcome, Pace, Pro
 ROOM_FACTOR = 1.5
 
 # Rows that are still on their way are in no table's statistics yet.
-_ROWS_SO_FAR = """
+_SO_FAR = """
 SELECT coalesce((SELECT sum(n_tup_ins) FROM pg_stat_user_tables
                   WHERE schemaname = %(schema)s AND relname = ANY (%(tables)s)), 0)
-     + coalesce((SELECT sum(tuples_processed) FROM pg_stat_progress_copy WHERE datname = current_database()), 0)"""
+     + coalesce((SELECT sum(tuples_processed) FROM pg_stat_progress_copy WHERE datname = current_database()), 0),
+       (SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = %(name)s)"""
+#: How long, and in how many looks, pgloader may have no session or the server no answer. Measured: half a second.
+LOST_SECONDS = 30.0
+LOST_LOOKS = 5
 
 
 def _version(order: Transfer) -> str:
@@ -74,20 +79,20 @@ def _prepare(order: Transfer, say: Progress, _holds_rows: bool) -> Loader:
 
 def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progress) -> Outcome:
     begun = time.monotonic()
-    with connect(order.target, APPLICATION_NAME) as connection:
+    total = sum(prepared.rows.values())
+    with contextlib.closing(_Watcher(order, record.application_name, total, say)) as watcher:
         load = Load(
             prepared=prepared.path,
             tables=order.tables,
             schema=order.plan.schema,
             application_name=record.application_name,
-            settings=settings_of(connection),
+            settings=settings_of(watcher.connection),
             largest_row_bytes=prepared.largest_row_bytes,
             time_limit=order.time_limit,
             directory=order.directory,
             rows=RefusedRows(order.plan.catalog, order.plan.sensitive),
         )
-        watcher = _Watcher(connection, order, sum(prepared.rows.values()), say)
-        endpoint = endpoint_of(connection)
+        endpoint = endpoint_of(watcher.connection)
         with local_socket(endpoint, order.directory) as tunnel:
             seconds = run_pgloader(load, endpoint, tunnel, watcher.look)
     tables = {
@@ -98,27 +103,59 @@ def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progre
 
 
 class _Watcher:
-    """Says how far the load is, by what the server knows of the tables."""
+    """Says how far the load is, and when it cannot go on, by what the server knows of the tables and the sessions.
 
-    def __init__(self, connection: Connection, order: Transfer, total: int, say: Progress) -> None:
-        self._connection = connection
-        self._given = {"schema": order.plan.schema, "tables": order.tables}
+    pgloader's threads wait for one another: for ever, when some have lost the server. So the server is asked whether
+    they still have a session there. They have one while a table is copied or a key is made, however long that takes,
+    and none for moments: between two tables, and before they begin.
+    """
+
+    def __init__(self, order: Transfer, application_name: str, total: int, say: Progress) -> None:
+        self.connection = connect(order.target, APPLICATION_NAME)
+        self._target = order.target
+        self._given = {"schema": order.plan.schema, "tables": order.tables, "name": application_name}
         self._total = total
         self._say = say
         self._pace = Pace(total)
-        self._before = self._rows()
+        self._before = self._asked()[0]
         self._most = 0
+        self._seen = False
+        self._lost = 0
+        self._lost_since = 0.0
 
-    def look(self) -> None:
-        """Ask and say; a server that does not answer is the load's to report."""
-        with contextlib.suppress(psycopg.Error):
+    def look(self) -> str:
+        """Ask and say; return why the load cannot go on, otherwise nothing."""
+        trouble = ""
+        try:
+            if self.connection.closed:
+                self.connection = connect(self._target, APPLICATION_NAME)
+            rows, sessions = self._asked()
+        except (psycopg.Error, MigrationError):
+            trouble = "the server does not answer"
+        else:
             # Rows of a batch that is written again count twice, and statistics come late: never back, never beyond.
-            self._most = min(max(self._most, self._rows() - self._before), self._total)
+            self._most = min(max(self._most, rows - self._before), self._total)
+            self._seen = self._seen or sessions > 0
+            if self._seen and not sessions:
+                trouble = "it has no session on the server any more"
         self._say(self._pace.said("load", self._most))
+        return trouble if self._lasts(trouble) else ""
 
-    def _rows(self) -> int:
-        found = self._connection.execute(_ROWS_SO_FAR, self._given).fetchone()
-        return int(str(found[0])) if found else 0
+    def close(self) -> None:
+        """End the session."""
+        self.connection.close()
+
+    def _lasts(self, trouble: str) -> bool:
+        """Tell whether there has been trouble for long: some looks, too, should the whole host have stood still."""
+        if not trouble or not self._lost:
+            self._lost_since = time.monotonic()
+        self._lost = self._lost + 1 if trouble else 0
+        return self._lost >= LOST_LOOKS and time.monotonic() - self._lost_since >= LOST_SECONDS
+
+    def _asked(self) -> tuple[int, int]:
+        """Return the rows that were written, and pgloader's sessions."""
+        found = self.connection.execute(_SO_FAR, self._given).fetchone()
+        return (int(str(found[0])), int(str(found[1]))) if found else (0, 0)
 
 
 PGLOADER = Engine(_version, _assert_ready, _prepare, ROOM_FACTOR)

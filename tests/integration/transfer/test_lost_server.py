@@ -1,0 +1,106 @@
+"""A server that goes away in the midst of a load: pgloader would wait for ever, and is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils import pgloader, pgloader_engine
+from ansible_collections.contralock.database.plugins.module_utils.connection import connect
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
+
+from tests.integration.profile.contralock_target import UPS, run_change
+from tests.integration.transfer.conftest import planned
+from tests.integration.transfer.transfer_server import ROWS, Server, Target, assert_empty_and_whole, fake_pgloader
+from tests.throwaway_cluster import Cluster, throwaway_cluster
+
+SESSION = "contralock load test"
+LOST_SECONDS = 0.6
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A server that a test may stop."""
+    with throwaway_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def in_own_cluster(own_cluster: Cluster, copied: Path, scratch: Path, server: Server) -> Transfer:
+    """The sample into a server of its own."""
+    target = Target("postgres", own_cluster.conninfo(), own_cluster.conninfo(), server)
+    with psycopg.connect(target.conninfo, autocommit=True) as connection:
+        for up in UPS:
+            run_change(connection, up.read_text())
+    with connect(target.conninfo, "test") as owner:
+        order = planned(owner, copied, target, scratch, copied.with_name("target_before.json"))
+    return replace(order, engine="pgloader", time_limit=20)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pgloader, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(pgloader_engine, "LOST_SECONDS", LOST_SECONDS)
+
+
+def stopped(cluster: Cluster, _: list[int]) -> None:
+    """Stop the server at once, as ``pg_ctl stop -m immediate`` does."""
+    os.kill(int((cluster.data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+
+
+def started_again(_: Cluster, sessions: list[int]) -> None:
+    """Let a session crash: the server ends all of them, and takes new ones a moment later."""
+    os.kill(sessions[0], signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (stopped, ["pgloader was ended: the server does not answer", "not empty and whole", "Start the server"]),
+        (started_again, ["pgloader was ended: it has no session", "See that the server is up and reachable"]),
+    ],
+)
+def test_a_server_that_is_lost(
+    in_own_cluster: Transfer,
+    own_cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    what: Callable[[Cluster, list[int]], None],
+    words: list[str],
+) -> None:
+    order, looks = in_own_cluster, list[float]()
+    # What hangs is a race of its threads: this one waits in any case.
+    waits = f"PGAPPNAME='{SESSION}' psql -qX \"{order.target}\" -c 'SELECT pg_sleep(1000)'; sleep 1000"
+    fake_pgloader(order.source.parent, waits, monkeypatch)
+
+    def act(_: Mapping[str, object]) -> None:
+        if len(looks) < 2:
+            with psycopg.connect(own_cluster.conninfo()) as connection:
+                query = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"
+                pids = [int(pid) for (pid,) in connection.execute(query, [SESSION]).fetchall()]
+            if pids:
+                looks.append(time.monotonic())
+            if len(looks) == 2:
+                what(own_cluster, pids)
+
+    with pytest.raises(MigrationError) as refusal:
+        transfer(order, act)
+    for word in words:
+        assert word in str(refusal.value)
+    assert LOST_SECONDS < time.monotonic() - looks[1] < 15
+    if what is started_again:
+        with connect(order.target, "test") as connection:
+            assert_empty_and_whole(order, connection)
+
+
+def test_a_load_that_takes_its_time_is_left_alone(order: Transfer, loads_and_then: Callable[[str], None]) -> None:
+    # Without a session of pgloader's name, as it prepares itself, and with one that waits for an index.
+    slow = 2 * LOST_SECONDS
+    loads_and_then(f"SELECT pg_sleep({slow}); SET application_name = '{SESSION}'; SELECT pg_sleep({slow})")
+    assert transfer(order).rows == ROWS
