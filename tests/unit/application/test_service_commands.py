@@ -98,3 +98,32 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_began_and_its_time_is_to
     assert late not in said[2]
     assert 'echo no >&2; exit 124" ended with 124. no Run it by hand on localhost' in said[3]
     assert f"ended with -9{late}, and " in said[4]
+
+
+def test_a_start_that_stays_in_the_foreground_is_ended_and_a_status_that_hangs_is_no_answer(tmp_path):
+    hanging = ["sh", "-c", STUBBORN]
+    limits = {"__application_service_door_seconds": 1, "__application_service_kill_after": 1}
+    idle = {**door("status", ["false"]), "application_service_wait_seconds": 1}
+    said = said_by(
+        tmp_path,
+        [
+            ("start", {**idle, **door("start", ["sleep", "30"])}),
+            ("start", {**idle, **door("start", ["sh", "-c", "echo no >&2; exit 3"])}),
+            ("start", {**idle, **door("start", ["true"])}),
+            ("look", door("status", hanging)),
+            ("look", door("status", ["sleep", "30"])),
+            # It answers once, and hangs when it is asked whether the service has stopped.
+            ("stop", door("status", ["sh", "-c", f"mkdir {tmp_path}/asked || {{ {STUBBORN}; }}"])),
+        ],
+        **limits,
+        application_service_stop_seconds=1,
+    )
+    assert 'did not start: "sleep 30" ended with 124 (it took longer than 1 s). Start it by hand' in " ".join(
+        said[0].split()
+    )
+    assert "ended with 3. no Start it by hand" in " ".join(said[1].split())
+    assert said[2] == ""
+    assert "Whether the application runs cannot be told" in said[3]
+    assert 'cannot be told: "sleep 30" did not end within 1 s. Run it by hand on localhost' in said[4]
+    assert "The service did not stop" in said[5]
+    assert "did not end. Stop it by hand" in said[5]
