@@ -281,7 +281,7 @@ def test_forward_again_a_proof_that_fails_is_told_and_gone_on_from(unproven, run
         "failed, and was not taken back. What happened: ",
         "is in use by process",
         "Then, on the way back: PostgreSQL has 1 row that differs from the backup",
-        "The application runs on PostgreSQL",
+        "The application is configured for PostgreSQL, as the unfinished cut-over has left it",
         f"Users are kept out; what lets them in, on the application's host: {SAMPLE} open.",
         "playbooks/roll_back.yml to go back, or ansible-playbook -i ",
         "playbooks/cut_over.yml to go on",

@@ -60,7 +60,7 @@ def test_open_do_and_close_then_nothing_is_left_to_do(play, root, tmp_path):
     code, output = play([opening(root), *doing, closing])
     assert code == 0, output
     assert "CUT-OVER DONE." in output
-    assert "Application    runs on PostgreSQL" in output
+    assert "Application    is configured for PostgreSQL" in output
     run = only_run(root)
     assert (run.outcome(), read_lease(root)) == ("done", None)
     # Without an inventory's directory: beside the playbook.

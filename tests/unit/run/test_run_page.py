@@ -51,7 +51,7 @@ def test_what_a_cut_over_did_is_all_there(root):
     page = parsed(page_of(cut_over_that_succeeded(root)))
     said = text_of(page)
     assert text_of(elements(page, "h1")[0]) == "CUT-OVER DONE. Every cell was compared, none differs."
-    assert "The application runs on PostgreSQL." in said
+    assert "The application is configured for PostgreSQL." in said
     # The window: the steps of two seconds from the third one, keep_out, to the fourteenth, let_in.
     assert "The window was open from 02:00:04 to 02:00:28 UTC, 24 s, " in said
     assert "The assessment had foretold 33 s." in said
@@ -79,7 +79,7 @@ def test_a_comparison_that_differed_and_was_taken_back(root):
     page = parsed(page_of(cut_over_that_differed(root)))
     said = text_of(page)
     assert text_of(elements(page, "h1")[0]) == "CUT-OVER FAILED at the step compare: compare every cell."
-    assert "The application runs on SQLite as before: what the run had changed was taken back." in said
+    assert "The application is configured for SQLite as before: what the run had changed was taken back." in said
     assert "the target does not hold what the source gives: users id=7: first_name is 'Björn'" in said
     assert row_of(page, "Compare every cell (compare)")[1] == "FAILED"
     assert row_of(page, "Stop the application (stop)")[1] == "undone"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.journal import Moment, Record, append_record
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import RunDirectory
-from ansible_collections.contralock.database.plugins.module_utils.run_opening import close_run
+from ansible_collections.contralock.database.plugins.module_utils.run_opening import close_run, leave_run
 from ansible_collections.contralock.database.plugins.module_utils.run_page import render_page
 from ansible_collections.contralock.database.plugins.module_utils.run_report import (
     make_report,
@@ -66,7 +66,7 @@ def test_a_cut_over_that_succeeded(written):
     text = render_terminal(report)
     lines = text.splitlines()
     assert lines[0] == "CUT-OVER DONE. Every cell was compared, none differs."
-    assert "Application    runs on PostgreSQL" in lines
+    assert "Application    is configured for PostgreSQL" in lines
     assert "Moved          12 tables, 12,000 rows, by pgloader 3.6.7, 123,456 cells compared, 0 differences" in lines
     assert "Window         24 s in which users waited, until it was proven and they were let in" in lines
     assert "  done    transfer            2 s  Load every row into PostgreSQL" in lines
@@ -86,7 +86,7 @@ def test_a_failure_before_the_flip_that_was_taken_back(written):
     assert report["failure"]["message"] == message
     lines = render_terminal(report).splitlines()
     assert lines[0] == "CUT-OVER FAILED at the step transfer: load every row into PostgreSQL."
-    assert "Application    runs on SQLite as before: what the run had changed was taken back" in lines
+    assert "Application    is configured for SQLite as before: what the run had changed was taken back" in lines
     assert "Window         16 s in which users waited, until all was taken back" in lines
     assert "               … (all of it is in the report)" in lines
     assert "  FAILED  transfer            3 s  Load every row into PostgreSQL" in lines
@@ -157,7 +157,7 @@ def test_a_way_back_says_what_it_takes_back_and_what_is_given_up(runs):
     close_run(back.run, back.lease, None, write_report)
     lines = render_terminal(make_report(back.run)).splitlines()
     assert lines[0] == "WAY BACK DONE."
-    assert "Application    runs on SQLite" in lines
+    assert "Application    is configured for SQLite" in lines
     assert any(
         line.startswith(f"Takes back     {forward.run.id}, which failed at transfer: users.id 7") for line in lines
     )
@@ -179,9 +179,22 @@ def test_a_way_back_without_postgresql_says_that_nothing_was_counted(runs):
 
 def test_where_the_application_is_as_a_sentence(runs):
     opened = runs.open()
-    assert where(make_report(opened.run)) == "The application runs on SQLite as before: nothing was changed."
+    assert where(make_report(opened.run)) == "The application is configured for SQLite as before: nothing was changed."
     runs.do(opened, up_to="stop")
     assert where(make_report(opened.run)) == "The application is stopped."
+
+
+def test_a_way_back_that_changed_nothing_says_how_the_cut_over_has_left_the_application(runs):
+    forward = runs.open()
+    runs.do(forward, up_to="start")
+    back = runs.open("roll_back")
+    record_step(back.run, "failed", "examine", {"message": "cannot connect to PostgreSQL"}, back.lease)
+    leave_run(back.run, back.lease)
+    left = "as the unfinished cut-over has left it: the way back changed nothing."
+    assert where(make_report(back.run)) == f"The application is configured for PostgreSQL, {left}"
+    runs.do(runs.open(), "prove", "let_in")
+    close_run(forward.run, "")
+    assert where(make_report(back.run)).endswith(" is configured for PostgreSQL as before: nothing was changed.")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +230,7 @@ def test_a_rehearsal_says_what_to_expect(written):
     assert lines[0] == "REHEARSAL DONE. Every cell was compared, none differs."
     # Nothing was moved, and nothing of it is left to be looked at.
     assert [line for line in lines if line.startswith(("Moved", "Look inside"))] == []
-    assert "Application    was left alone; it runs as before" in lines
+    assert "Application    was left alone" in lines
     assert "To expect      a window of 2 min 10 s" in lines
     assert "Writers        waited 42 ms at the longest" in lines
     assert "Disk           50 MiB are needed on the application's host" in lines

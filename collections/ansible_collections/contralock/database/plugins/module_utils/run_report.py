@@ -132,7 +132,7 @@ def _taken_back(run: RunDirectory, opening: Mapping[str, Any]) -> dict[str, Any]
     if not (other / JOURNAL).is_file():
         return None
     failure = _failure(read_records(other / JOURNAL))
-    return {"run": other.name, "failure": failure}
+    return {"run": other.name, "failure": failure, "finished": RunDirectory(other).outcome() is not None}
 
 
 def _users(run: RunDirectory) -> dict[str, Any]:
@@ -269,17 +269,20 @@ def where(report: Mapping[str, Any]) -> str:
 
 
 def where_it_is(report: Mapping[str, Any]) -> str:
-    """Return where the application is by the journal, as what follows its name."""
+    """Return where the application is by the journal, which knows nothing of what runs now; it follows its name."""
     uses, certain = report["application"]["uses"], report["application"]["certain"]
     if not certain:
         return "may be stopped: a step that stops or starts it was not finished"
-    if uses == "unchanged":
-        return "was left alone; it runs as before"
-    if uses == "stopped":
-        return "is stopped"
+    if uses in ("unchanged", "stopped"):
+        return "was left alone" if uses == "unchanged" else "is stopped"
+    how = f"is configured for {uses}"
     if report["outcome"] == "taken_back":
-        return f"runs on {uses} as before: what the run had changed was taken back"
-    return f"runs on {uses}{'' if report['window'] else ' as before: nothing was changed'}"
+        return f"{how} as before: what the run had changed was taken back"
+    if report["window"]:
+        return how
+    as_found = (report["takes_back"] or {}).get("finished", True)
+    unfinished = ", as the unfinished cut-over has left it: the way back changed nothing"
+    return how + (" as before: nothing was changed" if as_found else unfinished)
 
 
 def where_users_are(report: Mapping[str, Any]) -> Iterator[str]:
@@ -336,14 +339,10 @@ def _proof(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         tls = " and ".join(sorted({str(one.get("tls_version") or "no TLS") for one in sessions}))
         of = " and ".join(sorted({str(one.get("user")) for one in sessions}))
         canary = ", and the canary arrived there" if facts.get("canary") else ""
-        yield "Proof", f"PostgreSQL sees {len(sessions)} {_plural('session', sessions)} of {of}, over {tls}{canary}"
+        yield "Proof", f"PostgreSQL sees {counted(len(sessions), 'session')} of {of}, over {tls}{canary}"
     elif each:
         of = ", ".join(f"{one.get('command')} (pid {one.get('pid')})" for one in each[:3])
         yield "Proof", f"{of} {'has' if len(each) == 1 else 'have'} the SQLite file open"
-
-
-def _plural(noun: str, things: Sequence[object]) -> str:
-    return noun if len(things) == 1 else f"{noun}s"
 
 
 def _measured(measured: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -186,7 +186,7 @@ where:
   description: Where the application is by the journal, as one sentence, for the last words of a run that failed.
   returned: with RV(report)
   type: str
-  sample: "The application runs on SQLite as before: nothing was changed."
+  sample: "The application is configured for SQLite as before: nothing was changed."
 """
 
 import re
