@@ -15,7 +15,6 @@ import contextlib
 import re
 import secrets
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,22 +27,19 @@ with command_line.library():
     from ansible_collections.contralock.database.plugins.module_utils.draft_profile_makers import PLAIN
     from ansible_collections.contralock.database.plugins.module_utils.draft_profile_pages import (
         assert_free,
-        mapping_text,
         write_profile,
     )
+    from ansible_collections.contralock.database.plugins.module_utils.draft_profile_proof import prove
     from ansible_collections.contralock.database.plugins.module_utils.draft_profile_report import as_document, as_lines
-    from ansible_collections.contralock.database.plugins.module_utils.draft_profile_sql import changes_of
     from ansible_collections.contralock.database.plugins.module_utils.draft_profile_trial import (
         APPLICATION_NAME,
         catalog_names,
-        prove_draft,
         quoted_by,
         try_pieces,
     )
-    from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema, read_yaml
     from ansible_collections.contralock.database.plugins.module_utils.naming import NamingRule, snake_case
     from ansible_collections.contralock.database.plugins.module_utils.private_cluster import private_cluster
-    from ansible_collections.contralock.database.plugins.module_utils.profile import SCHEMA_FILE, parse_mapping
+    from ansible_collections.contralock.database.plugins.module_utils.profile import SCHEMA_FILE
     from ansible_collections.contralock.database.plugins.module_utils.scratch_database import (
         create_scratch,
         drop_scratch,
@@ -114,16 +110,12 @@ def draft(given: argparse.Namespace, screen: Screen) -> Answer:
         reading_source(given.source, screen, screen.notes.append),
         trial_database(given.target) as conninfo,
         connect(conninfo, APPLICATION_NAME) as connection,
-        tempfile.TemporaryDirectory() as scratch,
     ):
         by_data, reserved = given.types == "data", catalog_names(connection)
         order = DraftOrder(NamingRule(given.naming), given.written_by, by_data, quoted_by(connection), reserved)
         found = draft_profile(given.source, order, screen.counted)
         try_pieces(connection, found)
-        file = Path(scratch) / "mapping.yml"
-        file.write_text(mapping_text(found), encoding="utf-8")
-        mapping = parse_mapping(read_yaml(file), read_schema(PROFILES / SCHEMA_FILE))
-        proof = prove_draft(connection, given.source, changes_of(found), mapping, screen.counted)
+        proof = prove(connection, given.source, found, PROFILES / SCHEMA_FILE, screen.counted)
         write_profile(folder, found, proof, given.source.name, PROFILES / SCHEMA_FILE)
     return Answer(as_document(folder, found, proof), as_lines(folder, found, proof), proof.ready)
 

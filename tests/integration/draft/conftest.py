@@ -13,17 +13,15 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.draft_profile import DraftOrder, draft_profile
 from ansible_collections.contralock.database.plugins.module_utils.draft_profile_model import Draft
-from ansible_collections.contralock.database.plugins.module_utils.draft_profile_pages import mapping_text, write_profile
-from ansible_collections.contralock.database.plugins.module_utils.draft_profile_sql import changes_of
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile_pages import write_profile
+from ansible_collections.contralock.database.plugins.module_utils.draft_profile_proof import prove
 from ansible_collections.contralock.database.plugins.module_utils.draft_profile_trial import (
     Proof,
     catalog_names,
-    prove_draft,
     quoted_by,
     try_pieces,
 )
-from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema, read_yaml
-from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
+from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_yaml
 
 from tests.integration.draft.makers import write
 from tests.throwaway_cluster import Cluster
@@ -70,10 +68,7 @@ def drafted_from(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
                 source, DraftOrder(quote=quoted_by(connection), reserved=catalog_names(connection), **order)
             )
             try_pieces(connection, draft)
-            file = folder.with_name("mapping.yml")
-            file.write_text(mapping_text(draft))
-            mapping = parse_mapping(read_yaml(file), read_schema(DOCUMENT_SCHEMA))
-            proof = prove_draft(connection, source, changes_of(draft), mapping)
+            proof = prove(connection, source, draft, DOCUMENT_SCHEMA)
         write_profile(folder, draft, proof, source.name, DOCUMENT_SCHEMA)
         return Drafted(source, draft, proof, folder)
 

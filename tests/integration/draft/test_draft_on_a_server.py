@@ -71,6 +71,21 @@ def test_what_the_server_refuses_is_asked_about(
     assert made.proof.ready
 
 
+def test_what_postgresql_computes_otherwise_is_an_ordinary_column(drafted_script: Scripted) -> None:
+    made = drafted_script("""
+        CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL, i INTEGER, same TEXT AS (i || 'x'), other TEXT AS (r || 'x'),
+            twice INTEGER AS (i * 2) STORED);
+        INSERT INTO t (id, r, i) VALUES (1, 0.5, 5), (2, 2.0, 4611686018427387904)""")
+    assert made.proof.ready
+    told = {name: " ".join(made.questions()[f"t.{name}"]) for name in ("same", "other", "twice")}
+    ordinary = {name for name, text in told.items() if "here it is an ordinary column with today's values" in text}
+    computed = {name for name, text in told.items() if "PostgreSQL computes it from now on" in text}
+    assert (ordinary, computed) == ({"other", "twice"}, {"same"})
+    assert "at 2: against the computed column other: PostgreSQL computes another value" in told["other"]
+    assert made.sql().count("GENERATED ALWAYS AS (i || 'x')") == made.sql().count("STORED") == 1
+    assert made.mapping()["left_behind"]["columns"]["t"].keys() == {"same"}
+
+
 def test_rows_that_postgresql_would_refuse_are_told_with_their_keys(drafted_script: Scripted) -> None:
     made = drafted_script("""CREATE TABLE p (id INTEGER PRIMARY KEY);
         CREATE TABLE t (id TEXT PRIMARY KEY, p INTEGER REFERENCES p (id), n INTEGER, secret INTEGER);

@@ -23,6 +23,9 @@ _SECRET = re.compile(
     r"|(?:backup|recovery|reset|verification|two_?factor|mfa)_?codes?|session_?(?:key|data|id)|pin_?code|cvv",
     re.IGNORECASE,
 )
+_BY_POSTGRESQL = (
+    "PostgreSQL computes it from now on, so that no value is moved, and each is compared: is the expression right?"
+)
 #: Types that a number of the row can have.
 _WHOLE = ("smallint", "integer", "bigint")
 
@@ -148,11 +151,17 @@ class ColumnMaker:
             self._draft.ask(place, not_generated(spelled(tokens)))
             column.why += ", computed by SQLite"
             return
-        column.generated, column.rules, column.default = expression, (), None
+        column.generated, column.default = expression, None
         column.why = f"computed, in SQLite by {shortened(spelled(tokens))}"
-        self._draft.ask(
-            place, "PostgreSQL computes it from now on, so that no value is moved or compared: is the expression right?"
-        )
+        self._draft.ask(place, _BY_POSTGRESQL)
+
+
+def keep_ordinary(draft: Draft, table: str, column: DraftColumn, why: str) -> None:
+    """Let a computed column be an ordinary one after all, and ask about that instead."""
+    place = _place(table, column.source)
+    draft.withdraw(place, _BY_POSTGRESQL)
+    draft.ask(place, f"{not_generated(column.generated or '')} ({why})")
+    column.generated = None
 
 
 def not_generated(expression: str) -> str:

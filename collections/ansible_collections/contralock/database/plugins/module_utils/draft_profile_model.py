@@ -166,6 +166,13 @@ class Draft:
         elif place not in known.places:
             known.places.append(place)
 
+    def withdraw(self, place: str, text: str) -> None:
+        """Ask something about a place no more."""
+        for each in self.questions:
+            if each.text == text and place in each.places:
+                each.places.remove(place)
+        self.questions = [each for each in self.questions if each.places]
+
     def pieces(self, *kinds: PieceKind) -> list[Piece]:
         """Return the pieces of these kinds, of all tables."""
         return [piece for table in self.tables for piece in table.pieces if piece.kind in kinds]

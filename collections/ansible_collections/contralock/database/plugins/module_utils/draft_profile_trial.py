@@ -16,7 +16,7 @@ import psycopg
 from .catalog import snapshot
 from .connection import Connection
 from .constraint_judge import judge_constraints
-from .draft_profile_columns import not_generated
+from .draft_profile_columns import keep_ordinary
 from .draft_profile_model import Draft, DraftColumn, DraftTable, PieceKind, Quote
 from .draft_profile_sql import bare_table, create_enums
 from .errors import MigrationError
@@ -162,8 +162,7 @@ def _try_column(connection: Connection, draft: Draft, table: DraftTable, column:
     if column.generated is not None:
         statement = f"ALTER TABLE {owner} DROP COLUMN {name}, ADD COLUMN {column.definition(draft.quote)}"
         if refused := _refused(connection, statement):
-            draft.ask(place, f"{not_generated(column.generated)} ({refused})")
-            column.generated = None
+            keep_ordinary(draft, table.source, column, refused)
     if column.default is not None:
         statement = f"ALTER TABLE {owner} ALTER COLUMN {name} SET DEFAULT {column.default}"
         if refused := _refused(connection, statement):
