@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.durable_files import SPARE_BYTES
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
+from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check
 
 from tests.integration.profile.contralock_target import PROFILE
+from tests.integration.transfer.transfer_server import ROWS
 
 
 @pytest.fixture
@@ -54,3 +60,37 @@ def test_a_check_of_a_whole_window_asks_for_the_backup_and_the_way_back_too(
     with pytest.raises(MigrationError, match="the backup"):
         check(replace(request, whole_window=True), there)
     assert check(replace(request, whole_window=True, root=tmp_path), there).rows > 0
+
+
+def fill(disk: Path) -> None:
+    """Leave not one byte."""
+    with contextlib.suppress(OSError), (disk / "filler").open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_load_whose_record_has_no_room_is_refused_while_the_earlier_rows_stand(
+    order: Transfer, small: Path, owner: Connection
+) -> None:
+    loading = replace(order, record=small / "record.json", engine="arrow")
+
+    def fill_the_disk(said: Mapping[str, Any]) -> None:
+        if said["line"].startswith("load: "):
+            fill(small)
+
+    transfer(loading)
+    # One that has begun finds its room, whatever else is written meanwhile.
+    assert transfer(loading, fill_the_disk).earlier_rows == ROWS
+    assert sorted(each.name for each in small.iterdir()) == ["filler", "record.json"]
+    assert (small / "record.json").stat().st_mode & 0o777 == 0o600
+    record = TargetRecord.read(loading.record)
+    assert record
+    assert (record.state, set(record.fingerprints)) == (LOADED, set(order.tables))
+
+    for engine in ("arrow", "pgloader"):
+        for discard_rows in (False, True):
+            with pytest.raises(MigrationError, match=r"record\.json could not be written: No space left") as refusal:
+                transfer(replace(loading, engine=engine, discard_rows=discard_rows))
+            assert not getattr(refusal.value, "__notes__", [])
+            assert sum(row_counts(owner, "public", order.tables).values()) == ROWS
+            assert TargetRecord.read(loading.record) == record

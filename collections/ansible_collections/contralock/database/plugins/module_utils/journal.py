@@ -9,15 +9,16 @@ Only the holder of the run's lock appends (``run_lock.py``).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .durable_files import sync_directory, write_all, write_new
+from .durable_files import new_private_file, sync_directory, write_all, write_new
 from .errors import MigrationError
 
 State = Literal["begun", "done", "failed", "taken_back"]
@@ -104,9 +105,48 @@ def write_whole(path: Path, content: str, *, durable: bool = True) -> None:
             sync_directory(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise MigrationError(
-            f"{path} could not be written: {error.strerror}", f"Look at the disk under {path.parent}"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+@contextlib.contextmanager
+def room_taken(path: Path, purpose: str, size: int) -> Iterator[Callable[[str], None]]:
+    """Take the room for a file's next content before deeds that must be written down, as a full disk would come after.
+
+    Args:
+        path: What is going to be written, mode 0600, durably; no reader ever sees a part of it.
+        purpose: A word; a path may have room for several contents.
+        size: Bytes; what the content has beyond them needs room as ever.
+
+    Yields:
+        What writes the content, once; it raises as this does.
+
+    Raises:
+        MigrationError: The disk is full or the directory is missing.
+    """
+    room = path.with_name(f".{path.name}.{purpose}")
+    with contextlib.ExitStack() as stack:
+        try:
+            # What a killed one left.
+            room.unlink(missing_ok=True)
+            descriptor = new_private_file(room)
+            stack.callback(room.unlink, missing_ok=True)
+            stack.callback(os.close, descriptor)
+            os.posix_fallocate(descriptor, 0, size)
+            os.fsync(descriptor)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+        def write(content: str) -> None:
+            try:
+                write_all(descriptor, content.encode())
+                os.ftruncate(descriptor, len(content.encode()))
+                os.fsync(descriptor)
+                room.rename(path)
+                sync_directory(path.parent)
+            except OSError as error:
+                raise _unwritable(path, error) from error
+
+        yield write
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -127,9 +167,11 @@ def append_record(path: Path, record: Record) -> None:
         if is_new:
             sync_directory(path.parent)
     except OSError as error:
-        raise MigrationError(
-            f"{path} could not be written: {error.strerror}", f"Look at the disk under {path.parent}"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> MigrationError:
+    return MigrationError(f"{path} could not be written: {error.strerror}", f"Look at the disk under {path.parent}")
 
 
 def _end_of_records(descriptor: int) -> int:

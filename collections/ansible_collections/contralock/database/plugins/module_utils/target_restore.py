@@ -84,13 +84,18 @@ class TargetRecord:
     state: str = LOADING
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """What ``read`` reads."""
+        return json.dumps({"version": 1, **asdict(self)}) + "\n"
+
     def write(self, file: Path) -> None:
         """Write it whole or not at all, and through to the disk.
 
         Raises:
             MigrationError: It cannot be written.
         """
-        write_whole(file, json.dumps({"version": 1, **asdict(self)}) + "\n")
+        write_whole(file, self.text)
 
     @classmethod
     def read(cls, file: Path) -> TargetRecord | None:

@@ -1,9 +1,9 @@
 """Loads everything that the plan names into the target, or leaves the target empty and whole.
 
 The order of things: nothing but the plan's tables may be concerned, and they are empty (or hold what this run loaded);
-an engine prepares and judges what it can without touching the target; only then the rows go that an earlier load has
-left there; what stands there is recorded; the engine loads; rows are counted and the catalog compared, sequences are
-set and tried. Whatever fails after the record was written takes everything back.
+room is taken for the record; an engine prepares and judges what it can without touching the target; only then the rows
+go that an earlier load has left there; what stands there is recorded; the engine loads; rows are counted and the
+catalog compared, sequences are set and tried. Whatever fails after the record was written takes everything back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -23,6 +23,7 @@ from .catalog import difference, snapshot
 from .connection import Connection, connect
 from .errors import MigrationError
 from .findings import raise_findings
+from .journal import room_taken
 from .load_directory import private_directory
 from .load_faults import load_failure, server_fault
 from .load_mark import clear_mark, set_mark, unfinished_load_told, unmarkable
@@ -81,6 +82,9 @@ __all__ = [
     "transfer",
 ]
 
+#: Two numbers, of which neither has more digits (``target_fingerprint``).
+LONGEST_FINGERPRINT = "0" * 80
+
 ENGINES: Mapping[str, Engine] = {"pgloader": PGLOADER, "arrow": ARROW}
 
 
@@ -108,11 +112,12 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
             held = assert_ready(connection, order)
             assert_numbers_left(connection, order)
             versions = versions_of(connection)
-        with watch.unwritten():
-            load = ENGINES[order.engine].prepare(order, say, bool(held))
-        taken_out = _make_room(order, sum(held.values()), say)
-        with _loss_told(taken_out), _server_errors_told():
-            outcome, verified = _load(order, load, watch, say)
+        with _record_room(order) as record_room:
+            with watch.unwritten():
+                load = ENGINES[order.engine].prepare(order, say, bool(held))
+            taken_out = _make_room(order, sum(held.values()), say)
+            with _loss_told(taken_out), _server_errors_told():
+                outcome, verified = _load(order, load, watch, record_room, say)
     return TransferReport(
         tables=outcome.tables,
         rule_counts=outcome.rule_counts,
@@ -151,20 +156,43 @@ def _make_room(order: Transfer, expected: int, say: Progress) -> Restored | None
         raise
 
 
-def _load(order: Transfer, load: Loader, watch: SourceWatch, say: Progress) -> tuple[Outcome, _Verified]:
+@dataclass(frozen=True)
+class _RecordRoom:
+    """What writes the record when the load begins, and when it has ended."""
+
+    begun: Callable[[str], None]
+    ended: Callable[[str], None]
+
+
+@contextlib.contextmanager
+def _record_room(order: Transfer) -> Iterator[_RecordRoom]:
+    """Take the room for the record while everything stands that stood in the target.
+
+    Raises:
+        MigrationError: There is none.
+    """
+    longest = order.record_of(2**32).loaded(dict.fromkeys(order.tables, LONGEST_FINGERPRINT))
+    size = len(longest.text.encode())
+    with room_taken(order.record, "begun", size) as begun, room_taken(order.record, "ended", size) as ended:
+        yield _RecordRoom(begun, ended)
+
+
+def _load(
+    order: Transfer, load: Loader, watch: SourceWatch, room: _RecordRoom, say: Progress
+) -> tuple[Outcome, _Verified]:
     """Load what is prepared into the empty target, or leave that empty and whole."""
     with connect(order.target, APPLICATION_NAME) as connection:
         # Preparing took its time.
         assert_ready(connection, order)
         record = order.record_of(database_oid(connection))
-    record.write(order.record)
+    room.begun(record.text)
     try:
         with _server_errors_told():
             with connect(order.target, APPLICATION_NAME) as connection:
                 set_mark(connection, record.mark, order.record.parent)
             with watch.unwritten():
                 outcome = load(record, say)
-            return outcome, _verify(order, record, outcome, say)
+            return outcome, _verify(order, record, outcome, room, say)
     except BaseException as error:
         _take_back(order, record, error)
         raise
@@ -263,7 +291,7 @@ class _Verified:
     analyze_seconds: float
 
 
-def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progress) -> _Verified:
+def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, room: _RecordRoom, say: Progress) -> _Verified:
     """Prove that rows, schema and sequences are what they have to be, and write down what stands there now."""
     begun = time.monotonic()
     # A new connection: the load may have lasted longer than a firewall lets an idle one live.
@@ -279,7 +307,7 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, say: Progre
         say({"line": "load: ANALYZE"})
         _analyze(order)
         analyze_seconds = time.monotonic() - analyzing
-        record.loaded(target_fingerprint(connection, order.plan.schema, order.tables)).write(order.record)
+        room.ended(record.loaded(target_fingerprint(connection, order.plan.schema, order.tables)).text)
         # The record goes first: rows without either would be nobody's. A mark that stays does no harm beside it.
         with contextlib.suppress(psycopg.Error):
             clear_mark(connection, record.mark)
