@@ -255,3 +255,24 @@ def test_what_postgresql_computes_is_held_against_what_sqlite_does(
     for finding, expected in zip(found.findings, told, strict=True):
         assert expected in str(finding)
         assert (finding.keys, finding.count) == (("3",), 1)
+
+
+#: 8,160 bytes are 24 of the row's head, 4 of the key with as many after it, and 1,016 numbers of 8 bytes.
+@pytest.mark.parametrize(("columns", "refused"), [(1016, False), (1017, True)])
+def test_a_row_that_is_too_wide_for_a_page_is_named(tmp_path: Path, target: str, columns: int, refused: bool) -> None:
+    names = [f"c{number}" for number in range(columns)]
+    with psycopg.connect(target) as connection:
+        connection.execute(f"""DROP TABLE people; DROP TABLE "odd ""1"" one";
+            CREATE TABLE w (id int PRIMARY KEY, {", ".join(f"{name} bigint" for name in names)})""")
+    sparse, wide = ", ".join(["NULL"] * columns), ", ".join(["1099511627776"] * columns)
+    script = f"""DROP TABLE people; DROP TABLE "odd ""1"" one";
+        CREATE TABLE w (id INTEGER PRIMARY KEY, {", ".join(f"{name} INTEGER" for name in names)});
+        INSERT INTO w VALUES (1, {sparse}), (2, {sparse}), (3, {wide}), (4, {sparse}), (5, {wide})"""
+    found = assess(tmp_path, target, script, tables={"w": {"columns": {"c0": {"sensitive": True}}}})
+    assert found.unjudged == ()
+    if refused:
+        (finding,) = found.findings
+        assert (finding.table, finding.keys) == ("w", ("3",))
+        assert "against the room of a page: Database error 54000: row is too big: size 8168" in str(finding)
+    else:
+        assert found.findings == ()

@@ -22,10 +22,12 @@ from .constraint_trial import COMPUTED, Broken, Question, Trial, UnaskableError,
 from .finding_cells import Finding, joined_key, key_text
 from .finding_rows import CHECK_MEND, DUPLICATE_MEND, SAME
 from .load_faults import server_fault
-from .plan import Plan, TablePlan
+from .plan import ColumnPlan, Plan, TablePlan
 from .source_file import Progress
+from .wide_rows import first_wide_row, may_be_wide
 
 _UNNAMED = "a row that PostgreSQL does not name"
+_WIDE_MEND = "Split the table, or keep the columns that nobody searches in one of type jsonb"
 _LONG_MEND = "Shorten the value in the application, or change the index in the schema (one on md5() of it, or none)"
 #: Those that a load fires: it takes keys and indexes away and builds them again, tries the next numbers without other
 #: constraints in the way, and has its mark meanwhile. One that belongs to an extension is the extension's own business.
@@ -91,6 +93,10 @@ def judge_constraints(
             if every := list(asked):
                 findings += judge.findings(every)
                 unjudged += judge.unjudged
+        if may_be_wide(plan.catalog, table.target):
+            judge = _TableJudge(connection, source, plan, table, progress or (lambda *_: None))
+            findings += judge.too_wide()
+            unjudged += judge.unjudged
     return Judged(tuple(findings), tuple(unjudged))
 
 
@@ -128,8 +134,9 @@ class _TableJudge:
                 questions = list(self._questions(trial, waiting))
                 if not questions:
                     return []
-                with closing(self._batches(trial, questions)) as batches:
-                    trial.fill(questions, batches)
+                planned = trial.planned(questions)
+                with closing(self._batches(planned)) as batches:
+                    trial.fill(planned, batches)
                 for question in questions:
                     if broken := self._asked(trial, question):
                         found.append((question, broken))
@@ -138,6 +145,26 @@ class _TableJudge:
             self.unjudged += [_not_asked(each, error) for each in waiting if each.object not in known]
             return []
         return [self._finding(question, broken) for question, broken in found]
+
+    def too_wide(self) -> Iterator[Finding]:
+        """Yield the first row that has no room on a page."""
+        table = self._table
+        try:
+            with (
+                trial_of(self._connection, table, self._plan.catalog, numbered=False) as trial,
+                closing(self._batches(table.columns)) as batches,
+            ):
+                found = first_wide_row(trial, batches)
+        except psycopg.Error as error:
+            why = f"whether its rows fit on a page PostgreSQL could not be asked ({server_fault(error)})"
+            self.unjudged.append(Unjudged(f"table {self._plan.schema}.{table.target}", why))
+            return
+        if found:
+            number, refused = found
+            columns = f"({len(self._plan.catalog.columns_of(table.target))} columns)"
+            keys = tuple(key for key, _ in self._shown([number], [])) or (f"row {number + 1}",)
+            reason = f"against the room of a page: {server_fault(refused)}"
+            yield Finding(table.source.name, columns, table.target, reason, _WIDE_MEND, 1, keys)
 
     def _asked(self, trial: Trial, question: Question) -> Broken | None:
         try:
@@ -153,9 +180,9 @@ class _TableJudge:
             except UnaskableError as error:
                 self.unjudged.append(Unjudged(each.object, str(error)))
 
-    def _batches(self, trial: Trial, questions: Sequence[Question]) -> Generator[list[Cells], None, None]:
+    def _batches(self, planned: Sequence[ColumnPlan]) -> Generator[list[Cells], None, None]:
         total, done = self._table.source.rows or 0, 0
-        columns = [column.source for column in trial.planned(questions)]
+        columns = [column.source for column in planned]
         with closing(read_columns(self._source, self._table.source.name, columns)) as batches:
             for batch in batches:
                 done += batch[0].length

@@ -8,7 +8,7 @@ transaction, which is rolled back. PostgreSQL manual, CREATE TABLE ("TEMPORARY")
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -110,11 +110,13 @@ class Trial:
         connection: To the target, in a transaction.
         table: The plan of the table.
         catalog: Of the target.
+        numbered: Whether it has a column more than the target, for the rows' numbers; without it nothing can be asked.
     """
 
     connection: Connection
     table: TablePlan
     catalog: Catalog
+    numbered: bool = True
     _rows: int = 0
     _number: str = "row"
     _columns: Sequence[Column] = field(init=False)
@@ -125,7 +127,8 @@ class Trial:
         while self._number in {each.name for each in self._columns}:
             self._number += "_"
         set_locally(self.connection, _SETTINGS)
-        columns = [sql.SQL("{} bigint").format(sql.Identifier(self._number)), *map(self._defined, self._columns)]
+        number = [sql.SQL("{} bigint").format(sql.Identifier(self._number))] if self.numbered else []
+        columns = [*number, *map(self._defined, self._columns)]
         self._do(sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(self._name, sql.SQL(", ").join(columns)))
 
     def question(self, asked: Constraint | Index) -> Question:
@@ -160,16 +163,17 @@ class Trial:
             raise UnaskableError(f"it looks at {', '.join(unknown)}, which the source does not fill")
         return found
 
-    def fill(self, questions: Sequence[Question], batches: Iterator[list[Cells]]) -> None:
-        """Put the rows into the table, as far as the questions look at them; rows with misfits are left out.
+    def fill(self, planned: Sequence[ColumnPlan], batches: Iterable[list[Cells]]) -> None:
+        """Put rows into the table; those with misfits are left out.
 
         Args:
-            questions: What will be asked.
-            batches: The cells of ``planned(questions)``.
+            planned: Columns of the plan.
+            batches: Their cells.
         """
-        planned, computed = self.planned(questions), self.table.computed
-        form = form_for((self._numbering(), *planned))
-        names = sql.SQL(", ").join(map(sql.Identifier, [self._number, *(each.target.name for each in planned)]))
+        computed = self.table.computed
+        filled = (*((self._numbering(),) if self.numbered else ()), *planned)
+        form = form_for(filled)
+        names = sql.SQL(", ").join(sql.Identifier(each.target.name) for each in filled)
         copy = sql.SQL("COPY {} ({}) FROM STDIN {}").format(self._name, names, sql.SQL(form.options))
         with self.connection.cursor() as cursor, cursor.copy(copy) as stream:
             stream.write(form.head)
@@ -179,10 +183,8 @@ class Trial:
                 # What SQLite computes and has no place in the target's type is NULL here, and so another value.
                 masks = [mask for column, (_, mask) in zip(planned, converted, strict=True) if column not in computed]
                 fits = reduce(pc.and_, masks, pa.repeat(True, batch[0].length))
-                numbers = pa.array(range(first, self._rows), pa.int64())
-                stream.write(
-                    form.encode([each.filter(fits) for each in (numbers, *(values for values, _ in converted))])
-                )
+                numbers = [pa.array(range(first, self._rows), pa.int64())] if self.numbered else []
+                stream.write(form.encode([each.filter(fits) for each in (*numbers, *(each for each, _ in converted))]))
             stream.write(form.tail)
 
     def planned(self, questions: Sequence[Question]) -> tuple[ColumnPlan, ...]:
@@ -319,19 +321,20 @@ class Trial:
 
 
 @contextmanager
-def trial_of(connection: Connection, table: TablePlan, catalog: Catalog) -> Iterator[Trial]:
+def trial_of(connection: Connection, table: TablePlan, catalog: Catalog, *, numbered: bool = True) -> Iterator[Trial]:
     """Have a table of a target as a temporary one for the length of the block.
 
     Args:
         connection: To the target, not in a transaction.
         table: The plan of the table.
         catalog: Of the target.
+        numbered: See ``Trial``.
 
     Raises:
         psycopg.Error: The server refuses: the role may make no temporary table, there is no room.
     """
     with connection.transaction(force_rollback=True):
-        yield Trial(connection, table, catalog)
+        yield Trial(connection, table, catalog, numbered)
 
 
 def _converted(column: ColumnPlan, cells: Cells) -> tuple[pa.Array, pa.BooleanArray]:

@@ -24,6 +24,10 @@ MENDS: tuple[tuple[str, str], ...] = (
     ("error 23514", "Mend the rows in the source that break the target's CHECK constraint, or the constraint"),
     ("error 23", "Mend the rows in the source that break the target's constraint"),
     ("error 22", "Mend the values in the source that do not fit, or give the profile a rule for them"),
+    (
+        "row is too big",
+        "Split the table, or keep the columns that nobody searches in one of type jsonb; an assessment names the row",
+    ),
     ("error 53100", "Give the server room on its disk and run again"),
     ("error 53300", "End idle sessions, or raise the limit of the role, the database or the server"),
     ("error 53", "Give the server room (disk, memory, connections) and run again"),
