@@ -1,4 +1,4 @@
-"""The last words of a cut-over when PostgreSQL is gone: by real ansible-playbook runs of the roles on this machine."""
+"""The last words of a run when PostgreSQL, or the application, is gone: by real runs of ansible-playbook here."""
 
 from __future__ import annotations
 
@@ -85,3 +85,30 @@ def test_a_way_back_that_meets_no_postgresql_says_what_the_switch_has_done_and_h
         "playbooks/cut_over.yml to go on",
     ):
         assert part in said
+
+
+@pytest.mark.parametrize(
+    ("verb", "role", "uses"), [("cut_over", "cutover", "PostgreSQL"), ("roll_back", "rollback", "SQLite")]
+)
+def test_a_finished_run_fails_when_its_application_does_not_run_or_does_not_answer(runs, tmp_path, verb, role, uses):
+    runs.finish()
+    if verb == "roll_back":
+        runs.finish(verb)
+    (tmp_path / ".env").write_text(f"DB_TYPE={uses.lower()}\n")
+    asked = tmp_path / "asked"
+    status = ["sh", "-c", f"test -e {asked} || ! touch {asked}"]
+    given = {"application_service_status_command": status, "application_service_start_command": ["sh", "-c", "a b"]}
+    silent = {"application_service_health_url": "http://127.0.0.1:1/health", "application_service_wait_seconds": 0}
+    twice = [
+        {"block": [included(role, "main")], "rescue": [{"ansible.builtin.debug": {"msg": "then"}}]},
+        included("application_service", "look"),
+        included("application_service", "still_runs") | {"vars": {"application_service_expected_type": uses.lower()}},
+    ]
+    done = play(tmp_path, twice, **settings(runs, tmp_path) | given | silent)
+    assert done.returncode == 2, done.stdout
+    first, _, then = " ".join(done.stdout.split()).rpartition('"msg": "then"')
+    assert f"The application was moved to {uses} by an earlier run" in first
+    assert "and it does not run on localhost. Look why (its own log), mend that, and start it: sh -c 'a b'" in first
+    assert "http://127.0.0.1:1/health did not answer" in then
+    assert "nothing to do" not in first + then
+    assert "nothing is to be taken" not in first + then
