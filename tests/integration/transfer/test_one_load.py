@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import load_mark
+from ansible_collections.contralock.database.plugins.module_utils import transfer as transfer_module
 from ansible_collections.contralock.database.plugins.module_utils.assessment import Options as Assessing
 from ansible_collections.contralock.database.plugins.module_utils.assessment import assess_file
 from ansible_collections.contralock.database.plugins.module_utils.assessment_report import Verdict
@@ -20,7 +21,12 @@ from ansible_collections.contralock.database.plugins.module_utils.connection imp
 from ansible_collections.contralock.database.plugins.module_utils.deferred_objects import find_deferred, take_away
 from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty, mend, settled_catalog
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.load_mark import SCHEMA, one_load, set_mark
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import (
+    SCHEMA,
+    one_load,
+    set_mark,
+    unfinished_load,
+)
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request as Schema
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import ask, perform
@@ -102,6 +108,25 @@ def test_the_mark_is_there_while_rows_go_in_and_nothing_of_it_afterwards(order: 
     (marks,) = {mark for line, mark in seen if line.startswith("load: ")}
     assert str(marks).startswith("('contralock load ")
     assert owner.execute(asked, [SCHEMA]).fetchone() is None
+
+
+def test_a_load_that_lost_the_server_when_all_was_done_is_nowhere_half_a_load(
+    first: Request, second: Request, order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise psycopg.OperationalError("the connection is lost")
+
+    with monkeypatch.context() as losing:
+        losing.setattr(transfer_module, "clear_mark", lost)
+        assert load(first, order.source).report.rows == ROWS
+    assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", [SCHEMA]).fetchone() == (1,)
+    assert unfinished_load(owner) is None
+    with pytest.raises(MigrationError, match=r"^the target holds rows that this run did not load"):
+        check(second, order.source)
+    # Nor is it for its own directory; with its rows the mark goes, too.
+    assert not mend(first).changed
+    assert sum(empty(first).rows.values()) == ROWS
+    assert owner.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", [SCHEMA]).fetchone() == (0,)
 
 
 def test_a_second_load_is_refused_and_told_of_the_first(

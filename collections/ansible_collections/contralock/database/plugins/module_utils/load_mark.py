@@ -35,6 +35,8 @@ _SETTINGS = {
     "tcp_keepalives_count": "4",
 }
 _PREFIX = "contralock load "
+#: What the mark ends with of a load whose rows are all there, counted and compared.
+_WHOLE = ", whole"
 #: What is left where a schema is half of what it was, and nobody knows the other half.
 ANEW = (
     "drop the database when nobody needs what it holds, and make it and its schema anew (playbooks/prepare.yml, or"
@@ -105,12 +107,17 @@ def set_mark(connection: Connection, mark: str, directory: Path) -> None:
     """
     account = owner_name(os.geteuid())
     begun = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    words = f"{mark} from {directory} on {platform.node()} by {account}, begun {begun}"
     with connection.transaction():
         if connection.execute(_COMMENT, [SCHEMA]).fetchone() is None:
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
-        comment = sql.SQL("COMMENT ON SCHEMA {} IS {}")
-        connection.execute(comment.format(sql.Identifier(SCHEMA), sql.Literal(_PREFIX + words)))
+        _say(connection, mark, f"from {directory} on {platform.node()} by {account}, begun {begun}")
+
+
+def end_mark(connection: Connection, mark: str) -> None:
+    """Let the mark say that its load is whole: should it stay, nobody takes it for the mark of half a load."""
+    standing, words = _standing(connection)
+    if standing == mark:
+        _say(connection, mark, words + _WHOLE)
 
 
 def clear_mark(connection: Connection, mark: str) -> None:
@@ -127,7 +134,7 @@ def unfinished_load(connection: Connection, ours: str = "") -> MigrationError | 
         ours: The mark of the caller's own load, of which there is nothing to say.
     """
     mark, words = _standing(connection)
-    if not mark or mark == ours:
+    if not mark or mark == ours or words.endswith(_WHOLE):
         return None
     return MigrationError(
         f"a load {words or 'that said nothing of itself'} has not ended, and the target may hold a part of it",
@@ -153,6 +160,11 @@ def unfinished_load_told(connection: Connection, ours: str = "") -> Iterator[Non
             raise
         # One mend: what else there is to mend will be told when this is.
         raise MigrationError(f"{cause.fact}: {error.fact}", cause.mend, error.details) from error
+
+
+def _say(connection: Connection, mark: str, words: str) -> None:
+    comment = sql.SQL("COMMENT ON SCHEMA {} IS {}")
+    connection.execute(comment.format(sql.Identifier(SCHEMA), sql.Literal(f"{_PREFIX}{mark} {words}")))
 
 
 def _standing(connection: Connection) -> tuple[str, str]:

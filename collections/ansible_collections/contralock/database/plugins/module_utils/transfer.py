@@ -26,7 +26,7 @@ from .findings import raise_findings
 from .journal import room_taken
 from .load_directory import private_directory
 from .load_faults import load_failure, server_fault
-from .load_mark import clear_mark, set_mark, unfinished_load_told, unmarkable
+from .load_mark import clear_mark, end_mark, set_mark, unfinished_load_told, unmarkable
 from .pgloader_engine import PGLOADER
 from .recorded_schema import drift_of
 from .run_step import counted
@@ -307,7 +307,9 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, room: _Reco
         say({"line": "load: ANALYZE"})
         _analyze(order)
         analyze_seconds = time.monotonic() - analyzing
-        room.ended(record.loaded(target_fingerprint(connection, order.plan.schema, order.tables)).text)
+        loaded = record.loaded(target_fingerprint(connection, order.plan.schema, order.tables))
+        end_mark(connection, record.mark)
+        room.ended(loaded.text)
         # The record goes first: rows without either would be nobody's. A mark that stays does no harm beside it.
         with contextlib.suppress(psycopg.Error):
             clear_mark(connection, record.mark)
