@@ -30,13 +30,7 @@ from .rules_applied import apply_rules
 
 #: The kind of a constraint that no target has: its text is a CHECK that a computed column holds what it has to.
 COMPUTED = "computed"
-#: Limits of the role or the database are meant for the application's short questions.
-_SETTINGS: Mapping[str, str] = {
-    **SPELLING,
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "client_connection_check_interval": "2s",
-}
+_SETTINGS: Mapping[str, str] = {**SPELLING, "client_connection_check_interval": "2s"}
 #: What PostgreSQL's own quote_ident leaves without quotes, or has put into them.
 _NAME = r'(?:"(?:[^"]|"")+"|\w+)'
 #: As pg_get_indexdef begins; what follows says all of an index but its name and table.
