@@ -251,3 +251,23 @@ def test_a_writer_that_holds_the_file_is_named_as_the_reason(make: Make) -> None
 def test_other_errors_of_sqlite_are_explained_too() -> None:
     with pytest.raises(MigrationError, match=r"table 't' cannot be read: no such table: t\."), explained("table 't'"):
         sqlite3.connect(":memory:").execute("SELECT * FROM t")
+
+
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        ("CREATE TABLE t (a TEXT); CREATE INDEX i ON t (own(a))", "the function own, which SQLite does not have"),
+        ("CREATE TABLE t (a TEXT, b TEXT AS (own(a)) NOT NULL)", "the function own, which"),
+        ("CREATE TABLE t (a TEXT COLLATE ours); CREATE INDEX i ON t (a)", "the collation ours, which"),
+    ],
+)
+def test_what_the_application_brings_along_is_named(tmp_path: Path, schema: str, named: str) -> None:
+    path = tmp_path / "own.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.create_function("own", 1, str, deterministic=True)
+        connection.create_collation("ours", lambda one, other: (one > other) - (one < other))
+        connection.executescript(f"{schema}; INSERT INTO t (a) VALUES ('x'), ('y')")
+    with closing(open_source(path)) as source, pytest.raises(MigrationError, match=named) as raised:
+        assert_sound(source)
+    assert "drop what names it" in str(raised.value)
+    assert "backup" not in str(raised.value)

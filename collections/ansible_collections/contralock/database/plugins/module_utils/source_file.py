@@ -8,6 +8,7 @@ closes *any* descriptor of it (https://www.sqlite.org/howtocorrupt.html#_posix_a
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -55,6 +56,10 @@ _CODES: Sequence[tuple[str, str, str]] = (
     ("SQLITE_PERM", "may not be read by this user", "Run as a user who may read the file and its folder"),
     ("SQLITE_CANTOPEN", "cannot be opened", "Check that this user may read the file and enter its folder"),
     ("SQLITE_NOMEM", "needs more memory than there is", "Run where there is more memory"),
+)
+#: What SQLite says (resolve.c, expr.c, callback.c) when the schema names what the application's own process has added.
+_UNKNOWN = re.compile(
+    r"(?:no such|unknown) function: (?P<function>.+?)(?:\(\))?$|no such collation sequence: (?P<collation>.+)"
 )
 
 
@@ -110,6 +115,14 @@ def explained(what: str) -> Iterator[None]:
         for beginning, meaning, mend in _CODES:
             if code.startswith(beginning):
                 raise MigrationError(f"{what} {meaning} ({code}: {error})", mend) from error
+        if unknown := _UNKNOWN.search(str(error)):
+            kind = "function" if unknown["function"] else "collation"
+            raise MigrationError(
+                f"{what} uses the {kind} {unknown['function'] or unknown['collation']}, which SQLite does not have: the"
+                " application brings it along",
+                "Have the application drop what names it (an index, a generated column, a COLLATE); to look at the rest"
+                " first, drop it in a copy of the file",
+            ) from error
         raise MigrationError(f"{what} cannot be read: {error}", RESTORE) from error
 
 
