@@ -28,6 +28,8 @@ from .stunnel import PLAIN_PATH, Endpoint, Tunnel
 PROGRAM = "pgloader"
 #: As ``pgloader --version`` says: Debian 12's package 3.6.9 calls itself 3.6.7, Debian 13's calls itself 3.6.10.
 TESTED_VERSIONS = ("3.6.7", "3.6.10")
+#: Why it is ended when it stands still.
+STUCK = "it has no session on the server any more"
 LOOK_SECONDS = 0.1
 TICK_SECONDS = 1.0
 #: pgloader holds this many rows at once for each of two tables, each character in four bytes and several times over.
@@ -56,6 +58,10 @@ _ALARMS = ("KABOOM", "Heap exhausted", "unhandled", "debugger invoked", "fatal e
 #: Part of why pgloader was ended -> what the operator does about it; otherwise what it said until then asks for it.
 _MENDS = (("limit", "Raise the limit"), ("server", "See that the server is up and reachable, and run again"))
 _DURATION = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?([0-9.]+)s")
+
+
+class StuckError(MigrationError):
+    """pgloader stood still, and the server did not: its threads wait for one another."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,7 @@ def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[
         Table -> seconds, as pgloader says; a table may be missing. It is no evidence of anything.
 
     Raises:
+        StuckError: It was ended because of what ``tick`` returned, and that is ``STUCK``.
         MigrationError: Anything that looks like a fault, in pgloader's words but without the rows' values. What it has
             loaded until then stays in the target.
     """
@@ -216,7 +223,8 @@ def run_pgloader(load: Load, endpoint: Endpoint, tunnel: Tunnel, tick: Callable[
     faults = list(dict.fromkeys(find_faults(lines, load.rows)))
     if trouble:
         mend = next((mend for word, mend in _MENDS if word in trouble), "")
-        raise load_failure(f"pgloader was ended: {trouble}", faults, mend)
+        failure = load_failure(f"pgloader was ended: {trouble}", faults, mend)
+        raise StuckError(failure.fact, failure.mend, failure.details) if trouble == STUCK else failure
     if process.returncode:
         raise load_failure(f"pgloader failed with exit code {process.returncode}", faults)
     if faults:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from functools import partial
 
 import psycopg
@@ -11,13 +12,23 @@ import psycopg
 from .connection import Connection, connect, settings_of
 from .durable_files import assert_room
 from .errors import MigrationError
-from .pgloader import LARGEST_ROW_BYTES, Load, assert_speakable, assert_version, run_pgloader, unspeakable
+from .load_mark import set_mark
+from .pgloader import (
+    LARGEST_ROW_BYTES,
+    STUCK,
+    Load,
+    StuckError,
+    assert_speakable,
+    assert_version,
+    run_pgloader,
+    unspeakable,
+)
 from .plan import Plan
 from .prepared_copy import Prepared, prepare_copy
 from .refused_rows import RefusedRows
 from .source_file import open_source
 from .stunnel import assert_short, endpoint_of, local_socket
-from .target_restore import TargetRecord
+from .target_restore import TargetRecord, restore_target
 from .transfer_order import APPLICATION_NAME, Engine, Loader, Outcome, Pace, Progress, TableReport, Transfer
 
 #: Of the prepared copy to the source: whole numbers and times become text, indexes and free pages stay behind.
@@ -33,6 +44,12 @@ SELECT coalesce((SELECT sum(n_tup_ins) FROM pg_stat_user_tables
 #: How long, and in how many looks, pgloader may have no session or the server no answer. Measured: half a second.
 LOST_SECONDS = 30.0
 LOST_LOOKS = 5
+#: So many times longer before its first session was seen: it reads the copy's schema meanwhile.
+FIRST_FACTOR = 4
+#: How often it is tried. Its readers and writers share a few threads; where readers have taken all of them, and the
+#: queues to their writers are full, nothing goes on. Which thread takes what is a race: seen once in some thousand
+#: loads, at the first tables (pgloader 3.6.7, src/load/copy-data.lisp).
+TRIES = 3
 
 
 def _version(order: Transfer) -> str:
@@ -81,6 +98,7 @@ def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progre
     begun = time.monotonic()
     total = sum(prepared.rows.values())
     with contextlib.closing(_Watcher(order, record.application_name, total, say)) as watcher:
+        endpoint = endpoint_of(watcher.connection)
         load = Load(
             prepared=prepared.path,
             tables=order.tables,
@@ -92,9 +110,19 @@ def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progre
             directory=order.directory,
             rows=RefusedRows(order.plan.catalog, order.plan.sensitive),
         )
-        endpoint = endpoint_of(watcher.connection)
         with local_socket(endpoint, order.directory) as tunnel:
-            seconds = run_pgloader(load, endpoint, tunnel, watcher.look)
+            for number in range(1, TRIES + 1):
+                directory = order.directory / f"try-{number}"
+                directory.mkdir(mode=0o700)
+                try:
+                    seconds = run_pgloader(replace(load, directory=directory), endpoint, tunnel, watcher.look)
+                    break
+                except StuckError as error:
+                    if number == TRIES:
+                        raise
+                    say({"line": f"load: {error.fact}; it is taken back, and begun anew"})
+                    _begin_anew(order, record)
+                    watcher.begin()
     tables = {
         name: TableReport(each.rows, each.bytes, round(each.seconds, 3), seconds.get(name))
         for name, each in prepared.tables.items()
@@ -102,12 +130,19 @@ def _load(order: Transfer, prepared: Prepared, record: TargetRecord, say: Progre
     return Outcome(tables, prepared.rule_counts, prepared.seconds, time.monotonic() - begun)
 
 
+def _begin_anew(order: Transfer, record: TargetRecord) -> None:
+    """Leave the target as it was before the load that got stuck."""
+    restore_target(order.target, record)
+    with connect(order.target, APPLICATION_NAME) as connection:
+        set_mark(connection, record.mark, order.record.parent)
+
+
 class _Watcher:
     """Says how far the load is, and when it cannot go on, by what the server knows of the tables and the sessions.
 
     pgloader's threads wait for one another: for ever, when some have lost the server. So the server is asked whether
     they still have a session there. They have one while a table is copied or a key is made, however long that takes,
-    and none for moments: between two tables, and before they begin.
+    and none for moments: between two tables, and, a little longer, before they begin.
     """
 
     def __init__(self, order: Transfer, application_name: str, total: int, say: Progress) -> None:
@@ -117,6 +152,10 @@ class _Watcher:
         self._total = total
         self._say = say
         self._pace = Pace(total)
+        self.begin()
+
+    def begin(self) -> None:
+        """Watch a load from its beginning."""
         self._before = self._asked()[0]
         self._most = 0
         self._seen = False
@@ -136,8 +175,8 @@ class _Watcher:
             # Rows of a batch that is written again count twice, and statistics come late: never back, never beyond.
             self._most = min(max(self._most, rows - self._before), self._total)
             self._seen = self._seen or sessions > 0
-            if self._seen and not sessions:
-                trouble = "it has no session on the server any more"
+            if not sessions:
+                trouble = STUCK
         self._say(self._pace.said("load", self._most))
         return trouble if self._lasts(trouble) else ""
 
@@ -150,7 +189,8 @@ class _Watcher:
         if not trouble or not self._lost:
             self._lost_since = time.monotonic()
         self._lost = self._lost + 1 if trouble else 0
-        return self._lost >= LOST_LOOKS and time.monotonic() - self._lost_since >= LOST_SECONDS
+        patience = LOST_SECONDS if self._seen else LOST_SECONDS * FIRST_FACTOR
+        return self._lost >= LOST_LOOKS and time.monotonic() - self._lost_since >= patience
 
     def _asked(self) -> tuple[int, int]:
         """Return the rows that were written, and pgloader's sessions."""
