@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_file
 from ansible_collections.contralock.database.plugins.module_utils.comparison_report import as_document, as_lines
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.profile import (
@@ -22,7 +23,7 @@ from ansible_collections.contralock.database.plugins.module_utils.profile import
 from ansible_collections.contralock.database.plugins.module_utils.profile import Condition as When
 
 from tests.integration.comparison.loaded_target import Pair, told
-from tests.throwaway_cluster import Database
+from tests.throwaway_cluster import Cluster, Database
 
 SECRET = "Zq7-seeded-secret"
 
@@ -343,3 +344,30 @@ def test_what_postgresql_computes_is_compared_too(tmp_path: Path, database: Data
     assert told(found.differences) == [("g", "id=2", "said", "differs")]
     assert found.tables[0].cells == 2 * 3
     assert found.notes == ("g: PostgreSQL computes it, and it is held against nothing: later",)
+
+
+@pytest.mark.parametrize("language", [True, False], ids=["en-US", "C"])
+def test_what_compares_texts_in_another_order_is_named(tmp_path: Path, cluster: Cluster, language: bool) -> None:
+    path = tmp_path / "ordered.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript("CREATE TABLE g (id INTEGER PRIMARY KEY, t TEXT, n INTEGER)")
+    kind = "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'" if language else "LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
+    with psycopg.connect(cluster.conninfo(), autocommit=True) as server:
+        server.execute(f"CREATE DATABASE ordered TEMPLATE template0 ENCODING 'UTF8' {kind}".encode())
+        try:
+            pair = Pair(path, cluster.conninfo("ordered"), Mapping(NamingRule.KEEP))
+            pair.sql(
+                """CREATE TABLE g (id int PRIMARY KEY, t text CONSTRAINT later CHECK (t >= 'a'), n int CHECK (n > 3),
+                CONSTRAINT plain CHECK (t <> 'x'), CONSTRAINT bytes CHECK (t COLLATE "C" > 'a'),
+                low boolean GENERATED ALWAYS AS (t < 'b') STORED)""",
+                "CREATE UNIQUE INDEX of_few ON g (n) WHERE t > 'a'; CREATE INDEX all_of_it ON g (t) WHERE n > 1",
+            )
+            assessed = assess_file(path, pair.target, pair.mapping, Options(tmp_path), lambda *_: None)
+            found = pair.compare()
+        finally:
+            server.execute("DROP DATABASE ordered (FORCE)")
+    notes = [note for note in found.notes if "orders texts otherwise" in note]
+    assert notes == [note for note in assessed.notes if "orders texts otherwise" in note]
+    assert [note.partition("from now on: ")[2].partition(". COLLATE")[0] for note in notes] == (
+        ["g.later, g.low, g.of_few"] if language else []
+    )

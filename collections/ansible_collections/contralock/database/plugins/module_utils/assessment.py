@@ -45,6 +45,7 @@ from .source_file import (
 from .source_schema import SourceSchema, read_schema
 from .target_restore import own_mark, record_file
 from .target_state import row_counts, unwritable
+from .text_order import order_notes
 from .worker_threads import WORKERS
 
 APPLICATION_NAME = "contralock source_assessment"
@@ -190,6 +191,7 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
     found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
     with connect(asked.target, APPLICATION_NAME) as connection:
         judged = judge_constraints(connection, path, plan, found.waiting, progress)
+        ordered = tuple(order_notes(connection, plan))
         with closing(open_source(path)) as reading:
             used_up = exhausted_sequences(connection, plan, reading)
             left_behind = tuple(_left_behind(plan, source, reading))
@@ -206,7 +208,7 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
         unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
         unjudged=(*_left_out(plan, source), *judged.unjudged),
         left_behind=left_behind,
-        notes=(*found.notes, *(str(each) for each in of_pgloader if each and not options.engine)),
+        notes=(*found.notes, *ordered, *(str(each) for each in of_pgloader if each and not options.engine)),
         estimate=None if refusal else _estimate(found, size),
     )
 

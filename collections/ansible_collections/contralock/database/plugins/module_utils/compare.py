@@ -40,6 +40,7 @@ from .structure_check import source_notes, structural_faults
 from .symmetric_join import Rows, Side, SymmetricJoin
 from .target_moment import Moment, open_moment
 from .target_reader import TargetReader
+from .text_order import order_notes
 from .uncarried_rows import count_uncarried
 from .value_display import Display
 from .worker_threads import WORKERS, Ticket, run_tasks
@@ -122,6 +123,7 @@ def compare_file(
         tables = work.compare(source)
         uncarried, uncounted = count_uncarried(moment, plan, mapping) if options.uncarried else ([], [])
         notes += [*uncounted, *read_notes(work.judges), *uncompared(plan), *source_notes(source, plan)]
+        notes += order_notes(moment.connection, plan)
     return Comparison(
         tuple(comparison for comparison, _ in tables),
         tuple(difference for _, found in tables for difference in found)[: options.limit],
