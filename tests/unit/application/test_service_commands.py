@@ -96,7 +96,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_began_and_its_time_is_to
     assert not Path(f"/proc/{child.read_text().strip()}").exists()
     assert f'The command "sleep 30" ended with 124{late}. ' in said[1]
     assert late not in said[2]
-    assert 'echo no >&2; exit 124" ended with 124. no Run it by hand on localhost' in said[3]
+    assert """"sh -c 'echo no >&2; exit 124'" ended with 124. no Run it by hand on localhost""" in said[3]
     assert f"ended with -9{late}, and " in said[4]
 
 

@@ -71,7 +71,7 @@ def test_what_a_cut_over_did_is_all_there(root):
     assert commands == [
         "ansible-playbook -i inventory/mine playbooks/validate.yml",
         "ansible-playbook -i inventory/mine playbooks/roll_back.yml",
-        'psql "host=db1.example.com dbname=contralock"',
+        "psql 'host=db1.example.com dbname=contralock'",
     ]
 
 

@@ -73,7 +73,7 @@ def test_a_cut_over_that_succeeded(written):
     assert "               and 4 more, 26 times in all" in lines
     assert "Next           ansible-playbook -i 'inventory/my hosts' playbooks/validate.yml" in lines
     assert "Way back       ansible-playbook -i 'inventory/my hosts' playbooks/roll_back.yml" in lines
-    assert 'Look inside    psql "host=db1 dbname=contralock"' in lines
+    assert "Look inside    psql 'host=db1 dbname=contralock'" in lines
     assert len(lines) <= 40
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -253,7 +254,7 @@ def _password_file_mend(message: str, parameters: Mapping[str, str]) -> str:
         return f"Put the password into {file}, which is not there, with mode 0600" if "passfile" in parameters else ""
     # https://www.postgresql.org/docs/current/libpq-pgpass.html: with less strict rights the file is ignored.
     if stat.S_ISREG(mode) and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return f"Run chmod 0600 {file}: libpq ignores a password file that others may read"
+        return f"Run chmod 0600 {shlex.quote(str(file))}: libpq ignores a password file that others may read"
     return ""
 
 

@@ -8,6 +8,7 @@ and closing the file here would drop the locks that this process has on it.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -116,7 +117,7 @@ def describe_holders(path: Path) -> str:
 
 def _commands(holders: list[Holder]) -> str:
     units = sorted({holder.unit for holder in holders if holder.unit.endswith(".service")})
-    return f" (systemctl stop {' '.join(units)})" if units else ""
+    return f" ({shlex.join(['systemctl', 'stop', *units])})" if units else ""
 
 
 def _identities(path: Path) -> dict[Identity, str]:

@@ -123,7 +123,7 @@ def with_inventory(command: str, inventory: Sequence[str] | str) -> str:
 def _look_inside(run: RunDirectory, opening: Mapping[str, Any]) -> str | None:
     """Return the command for a look into the target; a rehearsal and a benchmark have left nothing in it."""
     left = opening.get("target") and run.verb in ("cut_over", "roll_back")
-    return f'psql "{opening["target"]}"' if left else None
+    return f"psql {shlex.quote(str(opening['target']))}" if left else None
 
 
 def _taken_back(run: RunDirectory, opening: Mapping[str, Any]) -> dict[str, Any] | None:

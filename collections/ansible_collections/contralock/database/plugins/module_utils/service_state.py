@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass
@@ -189,10 +190,11 @@ def wait_until_stopped(unit: str, control_group: str, seconds: float) -> Service
 
 def _not_stopped(state: ServiceState, seconds: float) -> MigrationError:
     left = ", ".join(f"{process.pid} ({process.command})" for process in state.processes) or "no process"
+    unit = shlex.quote(state.unit)
     return MigrationError(
         f"{state.unit} did not stop within {seconds:g} s: it is {state.active_state}, and there is still {left}",
-        f"See why with 'journalctl --unit {state.unit}', raise application_service_stop_seconds if it only needs "
-        f"longer, or end it with 'systemctl kill --signal=SIGKILL {state.unit}', and run again",
+        f"See why with 'journalctl --unit {unit}', raise application_service_stop_seconds if it only needs "
+        f"longer, or end it with 'systemctl kill --signal=SIGKILL {unit}', and run again",
         {"processes": [process.pid for process in state.processes], "active_state": state.active_state},
     )
 
