@@ -23,7 +23,10 @@ MENDS: tuple[tuple[str, str], ...] = (
     ("failed to execute", "Run the role migration_toolkit on this host"),
     ("error 23514", "Mend the rows in the source that break the target's CHECK constraint, or the constraint"),
     ("error 23", "Mend the rows in the source that break the target's constraint"),
-    ("error 22", "Mend the values in the source that do not fit, or give the profile a rule for them"),
+    (
+        "error 22",
+        "Mend the values in the source that do not fit, or give the profile a rule for them; an assessment names them",
+    ),
     (
         "row is too big",
         "Split the table, or keep the columns that nobody searches in one of type jsonb; an assessment names the row",

@@ -1,0 +1,20 @@
+"""A refused load says what helps: running again does not where a row never fits."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.contralock.database.plugins.module_utils.load_faults import load_failure
+
+
+@pytest.mark.parametrize(
+    ("fault", "first"),
+    [
+        ("Database error 54000: row is too big: size 8832, maximum size 8160", "Split the table"),
+        ("Database error 22003: bigint out of range", "Mend the values in the source that do not fit"),
+    ],
+)
+def test_what_an_assessment_would_have_named_is_said_to(fault: str, first: str) -> None:
+    mend = load_failure("the server refused the load", [fault]).mend
+    assert mend.startswith(first)
+    assert "an assessment names" in mend
+    assert "Run again" not in mend
