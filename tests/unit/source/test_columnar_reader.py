@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils import columnar_reader
+from ansible_collections.contralock.database.plugins.module_utils import columnar_reader, compare
 from ansible_collections.contralock.database.plugins.module_utils.cells import Cells
 from ansible_collections.contralock.database.plugins.module_utils.columnar_reader import (
     RowRange,
@@ -338,6 +338,13 @@ def test_null_in_a_column_that_is_declared_not_null(make: Make, values: Sequence
     )
     for batch_rows in (1, 20_000):
         assert whole(read_columns(path, "t", ["a"], batch_rows=batch_rows)) == by_rows(path, ["a"])
+
+
+def test_batches_of_a_comparison_are_full(make: Make) -> None:
+    # As PostgreSQL's are: partners in equally long batches need not be searched.
+    path = make(f"CREATE TABLE t (a); INSERT INTO t {COUNT.format(2 * compare.BATCH_ROWS + 1)}")
+    lengths = [batch[0].length for batch in read_columns(path, "t", ["a"], batch_rows=compare.BATCH_ROWS)]
+    assert lengths == [compare.BATCH_ROWS, compare.BATCH_ROWS, 1]
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

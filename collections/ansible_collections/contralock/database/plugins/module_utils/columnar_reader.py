@@ -236,18 +236,29 @@ def _part(name: str, array: pa.Array) -> Cells:
 
 
 def _gathered(batches: Iterator[list[Cells]], most_rows: int) -> Iterator[list[Cells]]:
-    """Put small batches together, up to the number of rows and bytes that one may have."""
+    """Put small batches together, to just the number of rows that one may have, or fewer bytes than that."""
     held: list[list[Cells]] = []
     rows = size = 0
     for batch in batches:
-        length, more = batch[0].length, sum(part.nbytes for cells in batch for part in cells.parts.values())
-        if held and (rows + length > most_rows or size + more > BATCH_BYTES):
+        left, more = batch, _nbytes(batch)
+        if held and size + more > BATCH_BYTES:
             yield _joined(held)
             held, rows, size = [], 0, 0
-        held.append(batch)
-        rows, size = rows + length, size + more
+        room = most_rows - rows
+        if batch[0].length >= room:
+            yield _joined([*held, [cells.slice(0, room) for cells in batch]])
+            held, rows, size = [], 0, 0
+            left = [cells.slice(room, batch[0].length - room) for cells in batch]
+            more = _nbytes(left)
+        if left[0].length:
+            held.append(left)
+            rows, size = rows + left[0].length, size + more
     if held:
         yield _joined(held)
+
+
+def _nbytes(batch: Sequence[Cells]) -> int:
+    return sum(part.nbytes for cells in batch for part in cells.parts.values())
 
 
 def _joined(batches: Sequence[list[Cells]]) -> list[Cells]:

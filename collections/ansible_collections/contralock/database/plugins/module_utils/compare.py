@@ -33,7 +33,7 @@ from .row_judge import TableJudge, Tally, read_notes
 from .row_spill import PARTITIONS, RowSpill, settle
 from .run_step import Progress, no_progress
 from .source_file import open_source
-from .source_reader import BATCH_ROWS, read_table
+from .source_reader import read_table
 from .source_schema import read_schema
 from .source_watch import watched
 from .structure_check import source_notes, structural_faults
@@ -46,6 +46,9 @@ from .value_display import Display
 from .worker_threads import WORKERS, Ticket, run_tasks
 
 APPLICATION_NAME = "contralock compare"
+#: Rows that are held against one another at once: few, because both sides of several workers are in memory together,
+#: with what is made of them, and the larger the blocks of memory, the more of it is lost between them.
+BATCH_ROWS = 10_000
 #: Not /tmp, which may be memory.
 SCRATCH = "/var/tmp"  # noqa: S108 (the files in it have no name)
 
