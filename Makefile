@@ -77,7 +77,8 @@ lint: setup  ## ansible-lint (production profile), yamllint, ruff, mypy on the l
 
 .PHONY: unit
 unit: setup test-packages  ## Unit tests, and integration tests against a private PostgreSQL cluster
-	pytest -q -n 2 --dist worksteal
+	@# One more than two processors: each waits now and then, for a server, a process or a disk.
+	pytest -q -n 3 --dist worksteal
 
 .PHONY: application
 application: setup  ## Unit and integration tests of the Node application, in containers of the host images
