@@ -23,18 +23,19 @@ import psycopg
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "collections"), str(ROOT)]
 
-from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot  # noqa: E402 (path first)
-from ansible_collections.contralock.database.plugins.module_utils.columnar_reader import read_columns  # noqa: E402 (same)
-from ansible_collections.contralock.database.plugins.module_utils.findings import examine, examine_file  # noqa: E402 (same)
-from ansible_collections.contralock.database.plugins.module_utils.plan import Plan, make_plan  # noqa: E402 (same)
-from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile  # noqa: E402 (same)
-from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source  # noqa: E402 (same)
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source  # noqa: E402 (same)
-from ansible_collections.contralock.database.plugins.module_utils.source_reader import read_table  # noqa: E402 (same)
-from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema  # noqa: E402 (same)
+# ruff: noqa: E402 (path first)
+from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
+from ansible_collections.contralock.database.plugins.module_utils.columnar_reader import read_columns
+from ansible_collections.contralock.database.plugins.module_utils.findings import examine, examine_file
+from ansible_collections.contralock.database.plugins.module_utils.plan import Plan, make_plan
+from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
+from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
+from ansible_collections.contralock.database.plugins.module_utils.source_reader import read_table
+from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 
-from tests.integration.profile.contralock_target import PROFILE, UPS, run_change  # noqa: E402 (same)
-from tests.throwaway_cluster import throwaway_cluster  # noqa: E402 (same)
+from tests.integration.profile.contralock_target import PROFILE, UPS, run_change
+from tests.throwaway_cluster import throwaway_cluster
 
 #: What can be measured: the reading alone, and everything; by columns in threads, and row by row as of a live file.
 WORKS = ("read", "read rows", "examine", "examine rows")

@@ -14,10 +14,11 @@ from uuid import UUID
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "collections"), str(ROOT)]
 
-from ansible_collections.contralock.database.plugins.module_utils.cells import Cells, Value  # noqa: E402 (path first)
-from ansible_collections.contralock.database.plugins.module_utils.conversions import conversion_for  # noqa: E402 (same)
+# ruff: noqa: E402 (path first)
+from ansible_collections.contralock.database.plugins.module_utils.cells import Cells, Value
+from ansible_collections.contralock.database.plugins.module_utils.conversions import conversion_for
 
-from tests.unit.conversions.type_table import column  # noqa: E402 (same)
+from tests.unit.conversions.type_table import column
 
 CELLS = 20_000
 ROUNDS = 5

@@ -5,14 +5,12 @@ from __future__ import annotations
 import random
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import columnar_reader, compare
-from ansible_collections.contralock.database.plugins.module_utils.cells import Cells
 from ansible_collections.contralock.database.plugins.module_utils.columnar_reader import (
     RowRange,
     read_columns,
@@ -21,8 +19,10 @@ from ansible_collections.contralock.database.plugins.module_utils.columnar_reade
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Form
 from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
-from ansible_collections.contralock.database.plugins.module_utils.source_reader import quote_identifier, read_table
-from ansible_collections.contralock.database.plugins.module_utils.source_schema import SourceTable, read_schema
+from ansible_collections.contralock.database.plugins.module_utils.source_reader import quote_identifier
+from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
+
+from tests.unit.source.read_cells import COUNT, by_rows, exact, table_of, whole
 
 Make = Callable[..., Path]
 
@@ -34,29 +34,6 @@ VALUES = {
     "blob": ["x''", "x'35'", "x'00ff'", "x'61'"],
     "null": ["NULL"],
 }
-COUNT = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n"
-
-
-def exact(cells: Cells) -> list[tuple[str, object]]:
-    """Storage class and value; a double by its bits."""
-    values = [cells.stored(row) for row in range(cells.length)]
-    shown = [struct.pack("d", value) if isinstance(value, float) else value for value in values]
-    return list(zip(map(cells.storage_class, range(cells.length)), shown, strict=True))
-
-
-def whole(batches: Iterable[list[Cells]]) -> list[list[tuple[str, object]]]:
-    columns = [Cells.concat(column) for column in zip(*batches, strict=True)]
-    return [exact(column) for column in columns]
-
-
-def table_of(path: Path, name: str = "t") -> SourceTable:
-    with closing(open_source(path)) as source:
-        return read_schema(source).table(name)
-
-
-def by_rows(path: Path, columns: Sequence[str], order: Sequence[str] = (), table: str = "t") -> list[object]:
-    with closing(open_source(path)) as source:
-        return whole(read_table(source, table, columns, order))
 
 
 # ---- Any content -----------------------------------------------------------------------------------------------------
@@ -361,55 +338,3 @@ def test_a_file_that_is_written_meanwhile_is_refused(make: Make) -> None:
         writer.execute("CREATE TABLE other (a)")
     with pytest.raises(MigrationError, match="the source was written while it was read"):
         list(reading)
-
-
-def test_what_is_still_in_the_write_ahead_log_is_read(make: Make, tmp_path: Path) -> None:
-    path = make("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)")
-    (tmp_path / "copy").mkdir()
-    with closing(sqlite3.connect(path)) as writer:
-        with writer:
-            writer.execute("INSERT INTO t VALUES ('in the log')")
-        for ending in ("", "-wal"):
-            copy = tmp_path / "copy" / f"{path.name}{ending}"
-            copy.write_bytes(path.with_name(f"{path.name}{ending}").read_bytes())
-    read = whole(read_columns(tmp_path / "copy" / path.name, "t", ["a"]))
-    assert read == [[("integer", 1), ("text", b"in the log")]]
-
-
-def test_nothing_is_left_beside_the_file(make: Make) -> None:
-    path = make("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)")
-    before = path.read_bytes()
-    assert whole(read_columns(path, "t", ["a"])) == [[("integer", 1)]]
-    assert path.read_bytes() == before
-    assert {each.name for each in path.parent.iterdir()} <= {path.name, f"{path.name}-wal", f"{path.name}-shm"}
-
-
-# ---- WAL mode --------------------------------------------------------------------------------------------------------
-
-WAL = "PRAGMA journal_mode = wal; CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT); INSERT INTO t "
-WAL += COUNT.format(3000).replace("SELECT i FROM", "SELECT i, 'x' FROM")
-
-
-def test_a_file_in_wal_mode_can_be_read_by_several_threads(make: Make) -> None:
-    """Two libraries that share its -shm make it anew under each other: every fortieth reading failed, or worse."""
-    path = make(WAL)
-
-    def read(_number: int) -> int:
-        return sum(batch[0].length for batch in read_columns(path, "t", ["a", "b"]))
-
-    with ThreadPoolExecutor(2) as pool:
-        assert set(pool.map(read, range(250))) == {3000}
-
-
-def test_what_only_the_wal_has_is_read_too(make: Make, tmp_path: Path) -> None:
-    path = make(WAL)
-    copy = tmp_path / "copy.sqlite"
-    with closing(sqlite3.connect(path, isolation_level=None)) as application:
-        application.execute("PRAGMA wal_autocheckpoint = 0")
-        application.execute("UPDATE t SET b = 'new' WHERE a = 2")
-        # As a killed application leaves it.
-        for ending in ("", "-wal"):
-            copy.with_name(copy.name + ending).write_bytes(path.with_name(path.name + ending).read_bytes())
-    assert copy.with_name("copy.sqlite-wal").stat().st_size
-    assert whole(read_columns(copy, "t", ["a", "b"])) == by_rows(copy, ["a", "b"])
-    assert sum(batch[0].length for batch in read_columns(copy, "t", ["a"], rows=RowRange(2, 3))) == 2
