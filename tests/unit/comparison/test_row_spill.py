@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils import row_spill, symmetric_join
+from ansible_collections.contralock.database.plugins.module_utils import partitioned_file, row_spill, symmetric_join
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.row_spill import (
     PARTITIONS,
@@ -125,7 +125,7 @@ def test_the_same_rows_give_the_same_answer(tmp_path: Path, small_bounds: str) -
 
 def test_levels_use_other_bits() -> None:
     identity = pa.array([f"key {number}" for number in range(5000)])
-    first, second = (partitions_of(identity, level).to_pylist() for level in (0, 1))
+    first, second = (partitions_of(identity, level).tolist() for level in (0, 1))
     assert len(set(first)) == len(set(second)) == PARTITIONS
     one = [other for own, other in zip(first, second, strict=True) if own == 0]
     assert len(set(one)) > 10
@@ -137,7 +137,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(row_spill.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(partitioned_file.tempfile, "TemporaryFile", full)
     with pytest.raises(MigrationError) as caught:
         filled(tmp_path, ["a"])
     assert str(caught.value) == (

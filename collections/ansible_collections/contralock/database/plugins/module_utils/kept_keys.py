@@ -3,26 +3,23 @@
 On disk they lie by a hash of their value. Equal keys are in partitions of the same number, whichever table they come
 from; so what is asked of all keys (is each there once, is each there at all) is asked of one partition after the other.
 The hash only says where a key lies: keys are compared by their values.
-
-The files have no name and are readable by nobody else: what a killed process leaves is gone with it.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .durable_files import refused_politely
+from .partitioned_file import PartitionedFile
 
 #: What all keys together may take in memory before the largest tables' go to the disk.
 KEPT_BYTES = 64 << 20
@@ -43,12 +40,9 @@ class _Group:
     """The keys of one table by some of its columns."""
 
     schema: pa.Schema
+    aside: PartitionedFile
     batches: list[pa.RecordBatch] = field(default_factory=list)
     nbytes: int = 0
-    file: IO[bytes] | None = None
-    #: Per batch in the file: its partition, where it begins, and its bytes.
-    index: list[tuple[int, int, int]] = field(default_factory=list)
-    writing: threading.Lock = field(default_factory=threading.Lock)
 
 
 class KeptKeys:
@@ -66,8 +60,11 @@ class KeptKeys:
         folder: Path | None = None,
         kept_bytes: int = KEPT_BYTES,
     ) -> None:
-        self._groups = {name: _Group(pa.schema([*columns, (ROW, pa.int64())])) for name, columns in types}
-        self._folder = folder or Path(tempfile.gettempdir())
+        scratch = folder or Path(tempfile.gettempdir())
+        self._groups = {
+            name: _Group(pa.schema([*columns, (ROW, pa.int64())]), PartitionedFile(scratch, "keys"))
+            for name, columns in types
+        }
         self._limit = kept_bytes
         self._lock = threading.Lock()
         self._nbytes = 0
@@ -102,7 +99,7 @@ class KeptKeys:
         Raises:
             MigrationError: The folder is full, or cannot be written.
         """
-        if not any(group.file for group in self._groups.values()):
+        if all(group.aside.is_empty for group in self._groups.values()):
             return (None,)
         for group in self._groups.values():
             if batches := self._detached(group):
@@ -122,21 +119,13 @@ class KeptKeys:
         group = self._groups[name]
         if partition is None:
             return pa.Table.from_batches(group.batches, group.schema)
-        batches = []
-        for number, start, length in group.index:
-            if number == partition and group.file:
-                with refused_politely(f"keys cannot be read from the scratch folder {self._folder}"):
-                    data = os.pread(group.file.fileno(), length, start)
-                batches.append(pa.ipc.read_record_batch(pa.py_buffer(data), group.schema))
-        return pa.Table.from_batches(batches, group.schema)
+        return pa.Table.from_batches(group.aside.read(partition), group.schema)
 
     def close(self) -> None:
         """Give memory and disk back."""
         for group in self._groups.values():
             group.batches.clear()
-            if group.file:
-                group.file.close()
-                group.file = None
+            group.aside.close()
 
     def _taken_out(self) -> list[tuple[_Group, list[pa.RecordBatch]]]:
         """Take the largest groups out of memory when all together are too large."""
@@ -156,19 +145,9 @@ class KeptKeys:
 
     def _write(self, group: _Group, batches: Sequence[pa.RecordBatch]) -> None:
         keys = pa.Table.from_batches(batches, group.schema).combine_chunks().to_batches()
-        with group.writing, refused_politely(f"keys cannot be put aside in the scratch folder {self._folder}"):
-            if group.file is None:
-                group.file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (``close`` closes it)
-            for batch in keys:
-                numbers = hashes_of(batch.columns[:-1]) >> np.uint64(64 - PARTITION_BITS)
-                ordered = batch.take(pa.array(np.argsort(numbers.astype(np.uint8), kind="stable")))
-                ends = np.cumsum(np.bincount(numbers.astype(np.int64), minlength=PARTITIONS)).tolist()
-                for number, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
-                    if end > start:
-                        data = ordered.slice(start, end - start).serialize()
-                        group.index.append((number, group.file.tell(), data.size))
-                        group.file.write(data)
-            group.file.flush()
+        for batch in keys:
+            numbers = hashes_of(batch.columns[:-1]) >> np.uint64(64 - PARTITION_BITS)
+            group.aside.write(batch, numbers.astype(np.uint8))
 
 
 def hashes_of(columns: Sequence[pa.Array]) -> Hashes:

@@ -3,27 +3,20 @@
 This is the second half of a hybrid hash join: rows that are partners have the same identity, so they are in partitions
 of the same number, and a partition of one side fits into memory where a table does not. The hash only decides where to
 look; partners are found by their identity itself.
-
-The files have no name: what a killed process leaves is gone with it.
 """
 
 from __future__ import annotations
 
-import errno
-import tempfile
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from .errors import MigrationError
+from .partitioned_file import PartitionedFile
 from .symmetric_join import Rows, Side, SymmetricJoin, as_bytes, together
 
 #: Partitions that rows are spread over, a power of two, and how often one that is too large can be spread again.
@@ -57,17 +50,17 @@ class RowSpill:
     rows: int = 0
     _pending: list[Rows] = field(default_factory=list)
     _pending_bytes: int = 0
-    _kept: tuple[Rows, pa.Array] | None = None
-    _file: IO[bytes] | None = None
-    _writer: pa.RecordBatchFileWriter | None = None
-    #: Per batch in the file: its partition and its bytes.
-    _index: list[tuple[int, int]] = field(default_factory=list)
-    _reading: threading.Lock = field(default_factory=threading.Lock)
+    _kept: tuple[Rows, npt.NDArray[np.uint8]] | None = None
+    _aside: PartitionedFile = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Know where rows would go."""
+        self._aside = PartitionedFile(self.folder, "rows")
 
     @property
     def on_disk(self) -> bool:
         """Whether the rows are in a file; otherwise all of them are in memory, and few."""
-        return self._file is not None
+        return not self._aside.is_empty
 
     def add(self, rows: Rows) -> None:
         """Take rows over.
@@ -96,16 +89,11 @@ class RowSpill:
             self._kept, self._pending = (rows, partitions_of(rows.identity, self.level)), []
         elif self._pending:
             self._flush()
-        if self._writer:
-            with _explained(self.folder):
-                self._writer.close()
-            self._writer = None
 
     def size(self, partition: int | None) -> int:
         """Return about how many bytes the rows of a partition have; None means all."""
         kept = self._kept[0].nbytes if self._kept else 0
-        on_disk = sum(size for number, size in self._index if partition in (None, number))
-        return on_disk + (kept if partition is None else kept // PARTITIONS)
+        return self._aside.size(partition) + (kept if partition is None else kept // PARTITIONS)
 
     def read(self, partition: int | None) -> Iterator[Rows]:
         """Return the rows of a partition, in the order in which they came; None means all. Threads may read at once.
@@ -115,48 +103,24 @@ class RowSpill:
         """
         if self._kept:
             rows, partitions = self._kept
-            chosen = rows if partition is None else rows.take(pc.indices_nonzero(pc.equal(partitions, partition)))
+            chosen = rows if partition is None else rows.take(pa.array(np.flatnonzero(partitions == partition)))
             if len(chosen):
                 yield chosen
-        if self._file is None:
-            return
-        with self._reading, _explained(self.folder):
-            reader = pa.ipc.open_file(pa.PythonFile(self._file, "r"))
-        for number, (own, _) in enumerate(self._index):
-            if partition in (None, own):
-                with self._reading, _explained(self.folder):
-                    identity, *columns = reader.get_batch(number).columns
-                yield Rows(identity, tuple(columns))
+        for batch in self._aside.read(partition):
+            identity, *columns = batch.columns
+            yield Rows(identity, tuple(columns))
 
     def close(self) -> None:
         """Give the memory and the disk back."""
         self._kept, self._pending = None, []
-        if self._file:
-            self._file.close()
-            self._file = None
+        self._aside.close()
 
     def _flush(self) -> None:
         rows = together(self._pending)
         self._pending, self._pending_bytes = [], 0
-        partitions = partitions_of(rows.identity, self.level)
-        rows = rows.take(pc.sort_indices(partitions))
-        counts = {each["values"].as_py(): each["counts"].as_py() for each in pc.value_counts(partitions)}
-        start = 0
-        with _explained(self.folder):
-            for number in sorted(counts):
-                part = rows.slice(start, counts[number])
-                start += counts[number]
-                arrays = [part.identity, *part.columns]
-                batch = pa.record_batch(arrays, [str(place) for place in range(len(arrays))])
-                self._open(batch.schema).write_batch(batch)
-                self._index.append((number, part.nbytes))
-
-    def _open(self, schema: pa.Schema) -> pa.RecordBatchFileWriter:
-        if self._writer is None:
-            # Without a name from the beginning where the filesystem can do that (O_TMPFILE), else from now on.
-            self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115 (``close`` closes it)
-            self._writer = pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema)
-        return self._writer
+        arrays = [rows.identity, *rows.columns]
+        batch = pa.record_batch(arrays, [str(place) for place in range(len(arrays))])
+        self._aside.write(batch, partitions_of(rows.identity, self.level))
 
 
 Spills = Mapping[Side, Sequence[RowSpill]]
@@ -194,11 +158,12 @@ def settle(spills: Spills, partition: int | None) -> Iterator[Settled]:
         yield _oriented(build, rows, None)
 
 
-def partitions_of(identity: pa.Array, level: int) -> pa.Array:
+def partitions_of(identity: pa.Array, level: int) -> npt.NDArray[np.uint8]:
     """Return the number of the partition that each identity belongs to; equal ones belong to the same."""
     values = as_bytes(identity).fill_null(b"").to_pylist()
-    hashes = pa.array(map(crc32, values), pa.uint32(), size=len(values))
-    return pc.bit_wise_and(pc.shift_right(hashes, level * PARTITION_BITS), PARTITIONS - 1)
+    # Not ``kept_keys.hashes_of``, which has numbers of eight bytes for each byte: an identity may be a whole row.
+    hashes = np.fromiter(map(crc32, values), np.uint32, len(values))
+    return (hashes >> np.uint32(level * PARTITION_BITS) & np.uint32(PARTITIONS - 1)).astype(np.uint8)
 
 
 def _spread_again(spills: Spills, partition: int, level: int) -> Iterator[Settled]:
@@ -232,16 +197,3 @@ def _gathered(batches: Iterable[Rows]) -> Iterator[Rows]:
 
 def _oriented(side: Side, own: Rows, other: Rows | None) -> Settled:
     return (own, other) if side is Side.SOURCE else (other, own)
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a sentence."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        raise MigrationError(
-            f"rows cannot be put aside in the scratch folder {folder}: {error.strerror or error}",
-            "Make room there, or name another folder" if full else "Name a folder that can be written",
-        ) from None

@@ -1,7 +1,8 @@
 """Threads that work on one database at once, each with a session of its own; the first fault ends all of them.
 
-Threads and not processes: what takes long (SQLite, Arrow, waiting for the server) lets the others run meanwhile, and a
-module runs where neither fork nor spawn is at home.
+Beside ``worker_threads.py``, because its jobs beget others (indexes when a table's rows are there), share a time limit,
+and wait on the server, where they have to be ended; and whichever fault is first ends all, as the load is taken back
+whatever it was. There the tasks are known beforehand, and answer and fault have to be the same however fast each is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Threads that share a list of tasks. Results come in the tasks' order; of several failures it is always the first.
 
+What reads and judges works so: what it says may not depend on which thread was faster. ``session_crew.py`` loads.
+
 Threads and not processes: what is slow here (Arrow, ADBC, SQLite) works outside of Python's lock, and a module of
 Ansible can neither be forked nor imported again by its name.
 """
