@@ -2,8 +2,8 @@
 
 Large tables are cut into parts; the largest table's come first. When all rows of a table are there, its indexes are
 built, while others still load; when all indexes are there, the foreign keys are added and proven. So PostgreSQL itself
-holds every row against every constraint. What it or the guard refuses is found again by an examination of the whole
-source, which says it in the words of every other verb; then nothing stays loaded.
+holds every row against every constraint. What the guard refuses is found again by an examination of the whole source,
+which says it in the words of every other verb; what PostgreSQL refuses, too (``refused_load.py``).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .arrow_copy import Copied, Part, UnfitError, copy_part
 from .columnar_reader import split_rows
 from .connection import Connection, connect
 from .deferred_objects import Deferred, built, find_deferred, proven, put_back, referring, take_away
-from .findings import RuleCount, examine_file
+from .findings import RuleCount
 from .load_faults import load_failure, server_fault
 from .plan import Plan
+from .refused_load import examine_source
 from .refused_rows import RefusedRows
 from .rules_applied import rule_name
-from .run_step import counted
 from .session_crew import SessionCrew, StoppedError, doing
 from .source_file import open_source
 from .source_watch import written_meanwhile
@@ -44,8 +44,6 @@ SETTINGS = {
     "maintenance_work_mem": "128MB",
     "max_parallel_maintenance_workers": "0",
 }
-#: SQLSTATE classes of what rows do: values, constraints.
-_OF_DATA = ("22", "23")
 
 
 def _version(_order: Transfer) -> str:
@@ -62,7 +60,7 @@ def _prepare(order: Transfer, say: Progress, holds_rows: bool) -> Loader:
     And where the server would not examine: it never looks at rows for a constraint that is not valid.
     """
     if holds_rows or any(not each.validated for each in order.plan.catalog.constraints):
-        _examine(order, say)
+        examine_source(order, say).raise_unless_ready()
     return partial(_load, order)
 
 
@@ -77,11 +75,9 @@ def _load(order: Transfer, record: TargetRecord, say: Progress) -> Outcome:
                 loading = _Loading(order, crew, deferred, say)
                 loading.run(_parts(source, order.plan))
         except UnfitError:
-            _examine(order, say)
+            examine_source(order, say).raise_unless_ready()
             raise written_meanwhile() from None
         except psycopg.Error as error:
-            if (error.sqlstate or "").startswith(_OF_DATA):
-                _examine(order, say)
             rows = RefusedRows(order.plan.catalog, order.plan.sensitive)
             raise load_failure("the server refused the load", [server_fault(error, rows)]) from None
     return loading.outcome(time.monotonic() - begun)
@@ -91,21 +87,6 @@ def _parts(source: sqlite3.Connection, plan: Plan) -> list[Part]:
     """Return the parts of all tables, those of the largest table first."""
     tables = sorted(plan.tables, key=lambda table: -(table.source.rows or 0))
     return [Part(table, rows) for table in tables for rows in split_rows(source, table.source)]
-
-
-def _examine(order: Transfer, say: Progress) -> None:
-    """Find everything that does not fit.
-
-    Raises:
-        MigrationError: Something does not.
-    """
-
-    def told(table: str, rows: int, of_rows: int) -> None:
-        line = f"examine: {table}, {rows:,} of {counted(of_rows, 'row')}"
-        say({"table": table, "rows": rows, "of_rows": of_rows, "line": line})
-
-    found = examine_file(order.source, order.plan, told, workers=order.workers, folder=order.directory)
-    found.raise_unless_ready()
 
 
 class _Loading:

@@ -38,6 +38,7 @@ __all__ = [
     "examine",
     "examine_file",
     "raise_findings",
+    "refusal_of",
 ]
 
 SHOWN_FINDINGS = 10
@@ -250,15 +251,24 @@ def examine_file(
         return examiner.finish(workers)
 
 
-def raise_findings(findings: tuple[Finding, ...]) -> None:
+def raise_findings(findings: Sequence[Finding]) -> None:
     """Refuse when there are findings.
 
     Raises:
-        MigrationError: With table, column, key, value and reason of the first ten, the number of all, and each mend;
-            ``details`` has all findings.
+        MigrationError: See ``refusal_of``.
+    """
+    if refusal := refusal_of(findings):
+        raise refusal
+
+
+def refusal_of(findings: Sequence[Finding]) -> MigrationError | None:
+    """Return the refusal of what was found; None when nothing was.
+
+    It has table, column, key, value and reason of the first ten, the number of all, and each mend; ``details`` has all
+    findings.
     """
     if not findings:
-        return
+        return None
     count = count_of(findings)
     pairs = [(str(finding), finding.mend) for finding in findings[:SHOWN_FINDINGS]]
     # Where another profile is wanted, nothing else needs to be mended for this one.
@@ -268,7 +278,7 @@ def raise_findings(findings: tuple[Finding, ...]) -> None:
         more = f"and {len(findings) - len(pairs)} more kinds, with {count_of(findings[SHOWN_FINDINGS:])} of them"
         pairs.append((more, other))
     shown = [fact for fact, _ in pairs]
-    raise MigrationError(
+    return MigrationError(
         f"{count} {'value of the source does' if count == 1 else 'values of the source do'} not fit the target:"
         + ("\n- " if len(shown) > 1 else " ")
         + "\n- ".join(shown),

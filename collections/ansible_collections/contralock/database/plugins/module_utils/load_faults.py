@@ -23,13 +23,11 @@ MENDS: tuple[tuple[str, str], ...] = (
     ("failed to execute", "Run the role migration_toolkit on this host"),
     ("error 23514", "Mend the rows in the source that break the target's CHECK constraint, or the constraint"),
     ("error 23", "Mend the rows in the source that break the target's constraint"),
+    ("error 22", "Mend the values in the source that do not fit, or give the profile a rule for them"),
+    ("row is too big", "Split the table, or keep the columns that nobody searches in one of type jsonb"),
     (
-        "error 22",
-        "Mend the values in the source that do not fit, or give the profile a rule for them; an assessment names them",
-    ),
-    (
-        "row is too big",
-        "Split the table, or keep the columns that nobody searches in one of type jsonb; an assessment names the row",
+        "error 54000",
+        "Shorten the values that are too long in the application, or change what limits them in the schema",
     ),
     ("error 53100", "Give the server room on its disk and run again"),
     ("error 53300", "End idle sessions, or raise the limit of the role, the database or the server"),

@@ -29,6 +29,7 @@ from .load_faults import load_failure, server_fault
 from .load_mark import clear_mark, end_mark, set_mark, unfinished_load_told, unmarkable
 from .pgloader_engine import PGLOADER
 from .recorded_schema import drift_of
+from .refused_load import named_refusal
 from .run_step import counted
 from .run_versions import versions_of
 from .sequence_values import exhausted_sequences, prove_sequences, set_sequences
@@ -195,6 +196,8 @@ def _load(
             return outcome, _verify(order, record, outcome, room, say)
     except BaseException as error:
         _take_back(order, record, error)
+        if isinstance(error, MigrationError) and (named := named_refusal(order, error, say)):
+            raise named from None
         raise
 
 
