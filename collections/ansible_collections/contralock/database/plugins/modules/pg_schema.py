@@ -40,12 +40,6 @@ options:
         description: The SQL that takes it back.
         type: str
         required: true
-  foreign_changes:
-    description:
-      - The changes of other profiles, SHA-256 to the profile's name, as P(contralock.database.profile#lookup) returns
-        them. A target that has one of them is refused, and its profile is named.
-    type: dict
-    default: {}
   state:
     description:
       - V(present) applies what is pending.
@@ -76,6 +70,7 @@ options:
     type: str
 extends_documentation_fragment:
   - contralock.database.target
+  - contralock.database.foreign_changes
 attributes:
   check_mode:
     description: Lists what is pending, and refuses what a run would refuse before its first change.

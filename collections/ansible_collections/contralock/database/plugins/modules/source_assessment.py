@@ -37,12 +37,6 @@ options:
     description: Say that the source is not ready in RV(verdict), and do not fail.
     type: bool
     default: false
-  foreign_changes:
-    description:
-      - The changes of other profiles, SHA-256 to the profile's name, as P(contralock.database.profile#lookup) returns
-        them. A target that has one of them is refused, and its profile is named.
-    type: dict
-    default: {}
   workers:
     description: Threads that read and examine.
     type: int
@@ -55,6 +49,7 @@ options:
 extends_documentation_fragment:
   - contralock.database.target
   - contralock.database.mapping
+  - contralock.database.foreign_changes
   - contralock.database.run
 attributes:
   check_mode:
