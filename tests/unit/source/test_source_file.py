@@ -136,9 +136,20 @@ def test_what_is_not_whole_is_refused(make: Make, plant: Callable[[Path], None],
     assert re.search(message, str(refusal(path)))
 
 
-def test_utf_16_is_refused(make: Make) -> None:
-    path = make("PRAGMA encoding = 'UTF-16'; CREATE TABLE t (a)")
-    assert "keeps its text in UTF-16le" in str(refusal(path))
+def test_utf_16_is_refused_and_the_told_commands_make_a_copy_that_is_not(make: Make, tmp_path: Path) -> None:
+    path = make("""PRAGMA encoding = 'UTF-16'; PRAGMA user_version = 42; PRAGMA application_id = -7;
+        CREATE TABLE t (a TEXT); INSERT INTO t (rowid, a) VALUES (77, 'ä€😀')""")
+    refused = refusal(path)
+    assert "keeps its text in UTF-16le" in refused.fact
+    commands = re.search(r"sqlite3 OLD .* && sqlite3 NEW '[^']*'", refused.mend)
+    assert commands
+    copy = tmp_path / "copy.sqlite"
+    subprocess.run(commands[0].replace("OLD", str(path)).replace("NEW", str(copy)), shell=True, check=True)
+    with closing(open_source(copy)) as source:
+        assert_sound(source)
+        told = [source.execute(f"PRAGMA {name}").fetchone() for name in ("user_version", "application_id")]
+        assert told == [(42,), (-7,)]
+        assert source.execute("SELECT rowid, a FROM t").fetchall() == [(77, bytearray("ä€😀".encode()))]
 
 
 def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ LOCK_WAIT_SECONDS = 30.0
 ROW_NUMBERS = ("rowid", "_rowid_", "oid")
 #: How SQLite's integrity check begins to say so; the table and the column follow.
 _NULL_VALUE = "NULL value in "
+#: What an application may keep in the file's header, and no dump has.
+_HEADER_NUMBERS = ("user_version", "application_id")
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 RESTORE = "Restore the file from a backup that is whole, or find out what wrote it"
@@ -233,9 +235,13 @@ def _assert_file(path: Path) -> None:
 def _assert_utf8(connection: sqlite3.Connection, path: Path) -> None:
     ((encoding,),) = connection.execute("PRAGMA encoding").fetchall()
     if encoding != b"UTF-8":
+        numbers = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _HEADER_NUMBERS}
+        given = "; ".join(f"PRAGMA {name} = {number}" for name, number in numbers.items())
         raise MigrationError(
             f"the source {path} keeps its text in {bytes(encoding).decode()}, and only UTF-8 is moved",
-            "Make a copy in UTF-8: sqlite3 OLD .dump | sqlite3 NEW, which leaves everything else as it is",
+            "Stop the application and make a copy in UTF-8:"
+            f" sqlite3 OLD '.dump --preserve-rowids' | sqlite3 NEW && sqlite3 NEW '{given}'."
+            " A dump cuts texts at a NUL, and numbers below 1e-289 may lose their last digit",
         )
 
 
@@ -293,6 +299,11 @@ def quote_identifier(name: str) -> str:
     SQLite reads a quoted name that it does not know as a text: write ``table.column`` where that would go unseen.
     """
     return '"' + name.replace('"', '""') + '"'
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that changes when another connection commits (https://www.sqlite.org/pragma.html)."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
 def table_of_source(name: str) -> str:
