@@ -13,9 +13,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import load_mark
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
-from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Report, Request, perform
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import clear_mark, one_load, set_mark
+from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Report, Request, ask, perform
 from ansible_collections.contralock.database.plugins.module_utils.schema_history import LOCK_KEY
 
 from tests.integration.schema.steps import (
@@ -95,6 +97,38 @@ def test_a_second_runner_gives_up_and_names_the_first(
     )
     assert 1 <= time.monotonic() - started < 10
     assert runner.poll() is None
+
+
+def test_a_change_and_a_load_keep_apart(
+    connection: Connection, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_mark, "LOCK_WAIT_SECONDS", 0)
+    perform(connection, Request(three()))
+    before = catalog_of(connection)
+    back = Request(three(), state="reverted", allow_data_loss=True)
+
+    def kept_apart(words: str) -> None:
+        for verb in (ask, perform):
+            with pytest.raises(MigrationError, match=words):
+                verb(connection, back)
+            # What has nothing to do is in nobody's way: a playbook that was killed begins again.
+            assert not verb(connection, Request(three())).changed
+        assert catalog_of(connection) == before
+
+    with one_load(database.conninfo) as load:
+        kept_apart(rf"^a load, or its taking back, is at work in the target \(pid {load.info.backend_pid}, ")
+    set_mark(connection, "killed", tmp_path)
+    kept_apart(rf"^a load from {tmp_path} on .* has not ended, .*\. Take it back on that host")
+    clear_mark(connection, "killed")
+    # Nor does a load begin in the midst of a change.
+    with pytest.raises(MigrationError, match="at work in the target"):
+        perform(connection, back, lambda _: assert_no_load(database))
+    assert perform(connection, Request(three())).version == NAMES[-1]
+
+
+def assert_no_load(database: Database) -> None:
+    with one_load(database.conninfo):
+        pass
 
 
 def test_the_lock_is_free_after_success_and_after_failure(connection: Connection, database: Database) -> None:

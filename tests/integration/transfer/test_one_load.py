@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import platform
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import psycopg
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.contralock.database.plugins.module_utils import load_mark
 from ansible_collections.contralock.database.plugins.module_utils import transfer as transfer_module
 from ansible_collections.contralock.database.plugins.module_utils.assessment import Options as Assessing
@@ -19,7 +24,12 @@ from ansible_collections.contralock.database.plugins.module_utils.catalog import
 from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.deferred_objects import find_deferred, take_away
-from ansible_collections.contralock.database.plugins.module_utils.earlier_load import empty, mend, settled_catalog
+from ansible_collections.contralock.database.plugins.module_utils.earlier_load import (
+    EarlierLoad,
+    empty,
+    mend,
+    settled_catalog,
+)
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.load_mark import (
     SCHEMA,
@@ -27,11 +37,13 @@ from ansible_collections.contralock.database.plugins.module_utils.load_mark impo
     set_mark,
     unfinished_load,
 )
+from ansible_collections.contralock.database.plugins.module_utils.pgloader import TESTED_VERSIONS
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request as Schema
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import ask, perform
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 from ansible_collections.contralock.database.plugins.module_utils.schema_history import add_record
+from ansible_collections.contralock.database.plugins.module_utils.source_file import UnsoundError
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
     database_oid,
     record_file,
@@ -40,9 +52,17 @@ from ansible_collections.contralock.database.plugins.module_utils.target_restore
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts, target_fingerprint
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, load
+from ansible_collections.contralock.database.plugins.modules.data_transfer import load_rows
 
 from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import ROWS, Target, begun
+from tests.integration.transfer.transfer_server import (
+    ROWS,
+    Target,
+    assert_empty_and_whole,
+    begun,
+    both_engines,
+    plant,
+)
 
 
 @pytest.fixture
@@ -136,7 +156,7 @@ def test_a_second_load_is_refused_and_told_of_the_first(
     load(first, order.source)
     before = target_fingerprint(owner, "public", order.tables)
     with one_load(order.target) as holder:
-        named = rf"another load into the target still holds the lock .*\(pid {holder.info.backend_pid},"
+        named = rf"a load, or its taking back, is at work in the target \(pid {holder.info.backend_pid},"
         named += r" application_name 'contralock one load', user contralock_owner, since \d{4}-\d\d-\d\d [\d:]+ UTC\)"
         for request in (first, second):
             for verb in (
@@ -147,12 +167,20 @@ def test_a_second_load_is_refused_and_told_of_the_first(
             ):
                 with pytest.raises(MigrationError, match=named):
                     verb(request)
+        # What a comparison says would be true no more a moment later.
+        with pytest.raises(MigrationError, match=named):
+            compare_file(order.source, order.target, first.mapping, Options(b"key"))
+    with contextlib.ExitStack() as later, pytest.raises(MigrationError, match="at work in the target"):
+        begins = [lambda: later.enter_context(one_load(order.target))]
+        compare_file(
+            order.source, order.target, first.mapping, Options(b"key"), lambda _: begins and begins.pop()() and None
+        )
     assert target_fingerprint(owner, "public", order.tables) == before
     # A load that is at work holds it to its end.
     refusals: list[str] = []
 
     def meanwhile(said: object) -> None:
-        with pytest.raises(MigrationError, match="another load into the target") as refusal:
+        with pytest.raises(MigrationError, match="a load, or its taking back") as refusal:
             empty(second)
         refusals.append(str(refusal.value))
 
@@ -161,6 +189,50 @@ def test_a_second_load_is_refused_and_told_of_the_first(
     assert sum(row_counts(owner, "public", order.tables).values()) == ROWS
     assert empty(first).changed
     assert difference(order.plan.catalog.description, snapshot(owner).description) == []
+
+
+@both_engines
+def test_a_source_that_contradicts_itself_is_refused_before_rows_go(
+    first: Request, order: Transfer, owner: Connection, engine: str
+) -> None:
+    load(first, order.source)
+    before = target_fingerprint(owner, "public", order.tables)
+    plant(
+        order,
+        "CREATE INDEX torn ON users (email) WHERE rowid <> 2",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX torn ON users (email)' WHERE name = 'torn'",
+    )
+    request = replace(first, engine=engine)
+    with pytest.raises(UnsoundError, match="integrity check: row 2 missing from index torn") as refusal:
+        load(request, order.source)
+    assert target_fingerprint(owner, "public", order.tables) == before
+    found = assess_file(order.source, order.target, first.mapping, Assessing(order.scratch), lambda *_: None)
+    assert (refusal.value.fact, refusal.value.mend) in [(each.fact, each.mend) for each in found.obstacles]
+    # Of a run's backup that is known: the window does not pay for it again.
+    run = order.source.parent
+    given = {"engine_versions": TESTED_VERSIONS, "time_limit": 60, "workers": 2, "whole_window": False}
+    place = EarlierLoad(**{each.name: getattr(first, each.name) for each in fields(EarlierLoad)})
+    for where, known in ((run, True), (run.parent, False)):
+        params = {**given, "engine": "arrow", "run": str(where), "source": str(order.source)}
+        module = SimpleNamespace(params=params, check_mode=False)
+        with contextlib.nullcontext() if known else pytest.raises(UnsoundError):
+            load_rows(cast(AnsibleModule, module), place, "test", lambda _: None)
+
+
+@both_engines
+def test_rows_that_somebody_writes_beside_a_load_are_told_as_such(order: Transfer, owner: Connection) -> None:
+    user = "INSERT INTO users (email, password, first_name, last_name, role) VALUES ('', '', '', '', 'client')"
+
+    def meanwhile(said: Mapping[str, object]) -> None:
+        if str(said["line"]).startswith("load: counting"):
+            owner.execute(user)
+
+    with pytest.raises(MigrationError, match=r"^the target holds rows that the load did not write: users 1; ") as told:
+        transfer(order, meanwhile)
+    who = f"(pid {owner.info.backend_pid}, application_name 'test of the transfer', user contralock_owner)"
+    assert told.value.mend.startswith(f"Stop who writes there {who}, and run again")
+    assert_empty_and_whole(order, owner)
 
 
 def test_a_role_that_can_leave_no_mark_is_refused_first(
@@ -236,6 +308,10 @@ def test_rows_of_a_load_that_never_ended_are_told_as_such(
         check(second, order.source)
     found = assess_file(order.source, order.target, first.mapping, Assessing(order.scratch), lambda *_: None)
     assert found.obstacles[0].fact.startswith(f"a load from {first.root} on ")
+    # Its last steps (sequences, ...) are missing, and it is going to be taken back: "the same" would be half the truth.
+    with pytest.raises(MigrationError, match=rf"^a load from {first.root} on "):
+        compare_file(order.source, order.target, first.mapping, Options(b"key"))
+    owner.execute("UPDATE users SET bio = 'another'")
     compared = compare_file(order.source, order.target, first.mapping, Options(b"key"))
-    assert compared.equal
+    assert not compared.equal
     assert any(note.startswith(f"a load from {first.root} on ") for note in compared.notes)

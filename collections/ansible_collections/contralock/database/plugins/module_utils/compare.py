@@ -26,7 +26,7 @@ from .comparison_parts import WHOLE, Part, parts_of
 from .comparison_report import Comparison, Difference, TableComparison
 from .computed_columns import uncompared, with_computed
 from .errors import MigrationError
-from .load_mark import unfinished_load, unfinished_load_told
+from .load_mark import load_at_work, unfinished_load, unfinished_load_told
 from .plan import Plan, TablePlan, make_plan
 from .profile import Mapping as ProfileMapping
 from .row_judge import TableJudge, Tally, read_notes
@@ -108,7 +108,8 @@ def compare_file(
 
     Raises:
         MigrationError: It cannot be told: there is no such file, no plan for it, a side cannot be read, a value of the
-            source does not fit its target, or the source was written meanwhile.
+            source does not fit its target, or the source was written meanwhile; a load is at work in the target, or one
+            has not ended though nothing differs: its last steps are missing, and it is still to be taken back.
     """
     began = time.monotonic()
     with (
@@ -117,17 +118,21 @@ def compare_file(
         watched(path, _written) as watch,
         watch.unwritten(),
     ):
+        _assert_no_load(moment)
         with unfinished_load_told(moment.connection):
             plan = with_computed(make_plan(mapping, read_schema(source), moment.catalog(options.schema)))
         faults, notes = structural_faults(moment, plan, options.expected)
-        if half := unfinished_load(moment.connection):
+        half = unfinished_load(moment.connection)
+        if half:
             notes.append(str(half))
         work = _Work(path, moment, plan, options, progress)
         tables = work.compare(source)
         uncarried, uncounted = count_uncarried(moment, plan, mapping) if options.uncarried else ([], [])
         notes += [*uncounted, *read_notes(work.judges), *uncompared(plan), *source_notes(source, plan)]
         notes += order_notes(moment.connection, plan)
-    return Comparison(
+        # What has begun meanwhile is about to change what was compared.
+        _assert_no_load(moment)
+    comparison = Comparison(
         tuple(comparison for comparison, _ in tables),
         tuple(difference for _, found in tables for difference in found)[: options.limit],
         tuple(faults),
@@ -135,6 +140,15 @@ def compare_file(
         time.monotonic() - began,
         tuple(uncarried),
     )
+    if half and comparison.equal:
+        raise half
+    return comparison
+
+
+def _assert_no_load(moment: Moment) -> None:
+    """Refuse a target that changes from one moment to the next: what is said of it would be true no more."""
+    if load := load_at_work(moment.connection):
+        raise load
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,14 @@ def lock_key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
+def holders_of(connection: Connection, key: int) -> str:
+    """Return in words who holds the lock of a key; nothing when nobody does."""
+    # A transaction goes on seeing the sessions that it saw first.
+    connection.execute("SELECT pg_stat_clear_snapshot()")
+    holders = connection.execute(_HOLDER, {"key": key}).fetchall()
+    return "; ".join(str(holder) for (holder,) in holders)
+
+
 @contextlib.contextmanager
 def one_at_a_time(
     connection: Connection, key: int, wait_seconds: int, refusal: Callable[[str], MigrationError]
@@ -50,9 +58,7 @@ def one_at_a_time(
             set_locally(connection, {"lock_timeout": f"{max(wait_seconds * 1000, 1)}ms"})
             connection.execute("SELECT pg_advisory_lock(%s)", [key])
     except psycopg.errors.LockNotAvailable:
-        holders = connection.execute(_HOLDER, {"key": key}).fetchall()
-        named = "; ".join(str(holder) for (holder,) in holders) or "a session that has just ended"
-        raise refusal(named) from None
+        raise refusal(holders_of(connection, key) or "a session that has just ended") from None
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from .connection import Connection, connect
-from .database_lock import lock_key, one_at_a_time
+from .database_lock import holders_of, lock_key, one_at_a_time
 from .durable_files import owner_name
 from .errors import MigrationError
 
@@ -63,19 +63,31 @@ def one_load(target: str) -> Iterator[Connection]:
     Raises:
         MigrationError: Another one is at work; the message names its session.
     """
-
-    def refusal(holder: str) -> MigrationError:
-        return MigrationError(
-            f"another load into the target still holds the lock after {LOCK_WAIT_SECONDS} s ({holder})",
-            "Wait until it has ended and run again. Of a host that is gone the server ends the session within two"
-            " minutes; pg_terminate_backend(pid) ends it at once",
-        )
-
     with connect(target, APPLICATION_NAME) as connection:
         for name, value in _SETTINGS.items():
             connection.execute("SELECT set_config(%s, %s, false)", [name, value])
-        with one_at_a_time(connection, LOCK_KEY, LOCK_WAIT_SECONDS, refusal):
+        with without_loads(connection):
             yield connection
+
+
+@contextlib.contextmanager
+def without_loads(connection: Connection) -> Iterator[None]:
+    """Keep loads out of the target for the length of the block, by the lock that each of them holds.
+
+    Args:
+        connection: Not in a transaction.
+
+    Raises:
+        MigrationError: One is at work; the message names its session.
+    """
+    with one_at_a_time(connection, LOCK_KEY, LOCK_WAIT_SECONDS, _at_work):
+        yield
+
+
+def load_at_work(connection: Connection) -> MigrationError | None:
+    """Return what there is to say of a load that is at work in the target; None where there is none."""
+    holders = holders_of(connection, LOCK_KEY)
+    return _at_work(holders) if holders else None
 
 
 def unmarkable(connection: Connection) -> MigrationError | None:
@@ -160,6 +172,14 @@ def unfinished_load_told(connection: Connection, ours: str = "") -> Iterator[Non
             raise
         # One mend: what else there is to mend will be told when this is.
         raise MigrationError(f"{cause.fact}: {error.fact}", cause.mend, error.details) from error
+
+
+def _at_work(holders: str) -> MigrationError:
+    return MigrationError(
+        f"a load, or its taking back, is at work in the target ({holders})",
+        "Wait until it has ended and run again. Of a host that is gone the server ends the session within two minutes;"
+        " pg_terminate_backend(pid) ends it at once",
+    )
 
 
 def _say(connection: Connection, mark: str, words: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,7 +18,7 @@ from . import schema_loss
 from .catalog import Catalog, Description, difference, snapshot
 from .connection import Connection
 from .errors import MigrationError
-from .load_mark import unfinished_load_told
+from .load_mark import load_at_work, unfinished_load, unfinished_load_told, without_loads
 from .schema_execution import prepare_transaction, refusal, run_text
 from .schema_files import Change, select_change
 from .schema_history import (
@@ -122,6 +122,8 @@ def ask(connection: Connection, request: Request) -> Report:
     with _refusals("reading the schema"), unfinished_load_told(connection):
         plan = _read_plan(connection, request)
         handed_over = to_hand_over(connection, request.schema, request.tables_owner)
+        if (plan.steps or handed_over) and (load := load_at_work(connection) or unfinished_load(connection)):
+            raise load
     return Report(
         pending=[step.name for step in plan.steps],
         handed_over=handed_over,
@@ -151,15 +153,17 @@ def perform(connection: Connection, request: Request, tell: Callable[[str], None
             "present": (_apply, report.applied, "applied"),
             "reverted": (_revert, report.reverted, "reverted"),
         }[request.state]
-        for step in plan.steps:
+        changes = plan.steps or to_hand_over(connection, request.schema, request.tables_owner)
+        with _beside_no_load(connection) if changes else nullcontext():
+            for step in plan.steps:
+                with _naming_the_done(done, report, said):
+                    started = time.monotonic()
+                    report.version = deed(connection, request, step)
+                    report.durations[step.name] = round((time.monotonic() - started) * 1000)
+                done.append(step.name)
+                tell(f"{said} {step.name} in {report.durations[step.name]} ms")
             with _naming_the_done(done, report, said):
-                started = time.monotonic()
-                report.version = deed(connection, request, step)
-                report.durations[step.name] = round((time.monotonic() - started) * 1000)
-            done.append(step.name)
-            tell(f"{said} {step.name} in {report.durations[step.name]} ms")
-        with _naming_the_done(done, report, said):
-            report.handed_over = _hand_over(connection, request)
+                report.handed_over = _hand_over(connection, request)
         return report
 
 
@@ -321,6 +325,19 @@ def _verify(connection: Connection, schema: str, record: Record, name: str) -> N
 def _current_role(connection: Connection) -> str:
     row = connection.execute("SELECT current_user").fetchone()
     return str(row[0]) if row else ""
+
+
+@contextmanager
+def _beside_no_load(connection: Connection) -> Iterator[None]:
+    """Keep a change and a load apart: what is left of a load's target after a change, nobody could take back.
+
+    Raises:
+        MigrationError: One is at work, or was killed; nothing was changed.
+    """
+    with without_loads(connection):
+        if load := unfinished_load(connection):
+            raise load
+        yield
 
 
 @contextmanager

@@ -48,6 +48,17 @@ SELECT c.relname, r.relname
  ORDER BY 1, 2"""
 
 
+# Ours call themselves so; superusers may do everything.
+_WRITERS = """
+SELECT DISTINCT format('pid %%s, application_name %%L, user %%I', a.pid, a.application_name, a.usename)
+  FROM pg_stat_activity a
+  JOIN pg_namespace n ON n.nspname = %(schema)s
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = ANY (%(tables)s)
+ WHERE a.datname = current_database() AND a.backend_type = 'client backend'
+   AND NOT starts_with(a.application_name, 'contralock ')
+   AND has_table_privilege(a.usesysid, c.oid, 'INSERT, UPDATE, DELETE')
+ ORDER BY 1"""
+
 # Where the setting comes from is the server's word for it (pg_settings.source).
 _READ_ONLY = """
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
@@ -291,6 +302,12 @@ def sessions_of(connection: Connection, role: str) -> list[Session]:
     """Return the role's sessions in this database, the oldest first, but for the asking one."""
     with connection.cursor(row_factory=class_row(Session)) as cursor:
         return cursor.execute(_SESSIONS, [role]).fetchall()
+
+
+def writers(connection: Connection, schema: str, tables: Sequence[str]) -> list[str]:
+    """Describe the sessions in this database, ours apart, whose roles may write into one of the tables."""
+    found = connection.execute(_WRITERS, {"schema": schema, "tables": list(tables)})
+    return [str(session) for (session,) in found]
 
 
 def end_backends(connection: Connection, application_name: str, seconds: float = END_SECONDS) -> int:

@@ -54,6 +54,7 @@ from .target_state import (
     lock_tables,
     row_counts,
     target_fingerprint,
+    writers,
 )
 from .transfer_order import (
     APPLICATION_NAME,
@@ -333,12 +334,22 @@ def _analyze(order: Transfer) -> None:
 def _assert_loaded(connection: Connection, order: Transfer, outcome: Outcome) -> None:
     expected = {name: table.rows for name, table in outcome.tables.items()}
     counts = row_counts(connection, order.plan.schema, order.tables)
-    if wrong := [table for table in order.tables if counts[table] != expected[table]]:
+    numbers: dict[str, object] = {"loaded": counts, "expected": expected}
+    if added := [table for table in order.tables if counts[table] > expected[table]]:
+        shown = ", ".join(f"{table} {counts[table] - expected[table]:,}" for table in added[:5])
+        others = writers(connection, order.plan.schema, added)
+        raise MigrationError(
+            f"the target holds rows that the load did not write: {shown}; they go with it when it is taken back",
+            f"Stop who writes there ({'; '.join(others) or 'nobody is connected any more'}), and run again; what was"
+            " written meanwhile has to be written again after the load",
+            numbers,
+        )
+    if wrong := [table for table in order.tables if counts[table] < expected[table]]:
         shown = ", ".join(f"{table} {counts[table]:,} of {expected[table]:,}" for table in wrong[:5])
         raise MigrationError(
             f"{order.engine} ended without a fault, and rows are missing: {shown}",
             "Run again; when it happens again, report it with the engine's version",
-            {"loaded": counts, "expected": expected},
+            numbers,
         )
     found = snapshot(connection, order.plan.schema).description
     if changed := difference(order.plan.catalog.description, found):

@@ -12,7 +12,7 @@ from .earlier_load import EarlierLoad, may_discard, settled_catalog
 from .load_mark import one_load, unfinished_load_told
 from .pgloader import TESTED_VERSIONS
 from .plan import Plan, make_plan
-from .source_file import open_source
+from .source_file import assert_integrity, open_source
 from .source_schema import read_schema
 from .target_restore import (
     LOADED,
@@ -49,6 +49,7 @@ class Request(EarlierLoad):
         engine: ``pgloader`` or ``arrow``.
         accepted_versions: Of pgloader.
         workers: Threads of the engine ``arrow``.
+        sound: Whether SQLite's integrity check found the source whole already, as it did with a run's backup.
         whole_window: Whether a check asks for the room of a cut-over as a whole, backup and way back included.
     """
 
@@ -57,6 +58,7 @@ class Request(EarlierLoad):
     engine: str = "pgloader"
     accepted_versions: tuple[str, ...] = TESTED_VERSIONS
     workers: int = WORKERS
+    sound: bool = False
     whole_window: bool = False
 
 
@@ -80,9 +82,12 @@ def load(request: Request, source: Path, progress: Progress | None = None) -> Lo
     """Load everything; what an earlier load of ours has left is taken back, once it is known that it can be replaced.
 
     Raises:
-        MigrationError: See ``transfer``; or the earlier load's rows have changed since and nobody gave them up.
+        MigrationError: See ``transfer``; the source fails SQLite's integrity check; or the earlier load's rows have
+            changed since and nobody gave them up.
     """
     with one_load(request.target) as connection:
+        if not request.sound:
+            _assert_sound(source, progress)
         file = record_file(connection, request.root)
         clear_earlier(request.target, file, unfinished=True)
         # Nobody else loads now: sessions that do are a killed one's, whose record lies elsewhere.
@@ -115,6 +120,14 @@ def check(request: Request, source: Path) -> Prediction:
         else:
             earlier = sum(assert_ready(connection, order).values())
     return Prediction(order.source_rows, earlier)
+
+
+def _assert_sound(source: Path, progress: Progress | None) -> None:
+    """Refuse a source that contradicts itself: where an index has all the columns, SQLite reads rows from that."""
+    if progress:
+        progress({"line": f"check: the integrity of {source}"})
+    with contextlib.closing(open_source(source)) as opened:
+        assert_integrity(opened)
 
 
 def _order(request: Request, source: Path, file: Path, catalog: Catalog) -> Transfer:

@@ -38,7 +38,10 @@ options:
     choices: [loaded, empty, settled]
     default: loaded
   source:
-    description: The SQLite file on the host, which nobody writes meanwhile; required with O(state=loaded).
+    description:
+      - The SQLite file on the host, which nobody writes meanwhile; required with O(state=loaded).
+      - One that fails SQLite's integrity check is refused. A file in the directory of O(run) is its backup, which was
+        checked when it was written.
     type: path
   root:
     description:
@@ -267,6 +270,8 @@ def load_rows(module: AnsibleModule, place: EarlierLoad, label: str, progress: P
         engine=given["engine"],
         accepted_versions=tuple(given["engine_versions"]),
         workers=given["workers"],
+        # Its backup, which was checked when it was written: users wait.
+        sound=bool(given["run"]) and Path(given["source"]).parent == Path(given["run"]),
         whole_window=given["whole_window"],
     )
     if module.check_mode:
