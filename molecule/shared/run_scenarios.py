@@ -34,7 +34,7 @@ LABEL = "contralock.hosts"
 NAME = "contralock-test-"
 TAIL = 120
 #: What takes longer than five minutes, as measured, the longest first.
-LONG = ("cut_over", "cut_over_killed", "managed", "postgresql_server", "prepare", "public_application")
+LONG = ("cut_over", "cut_over_disturbed", "managed", "public_application", "postgresql_server", "prepare")
 #: One more at a time than there are processors, because a scenario waits for a good part of its time: for SSH, for
 #: services, for locks. Each has two hosts or three, so that memory sets a bound.
 JOBS = min(len(os.sched_getaffinity(0)) + 1, 4)

@@ -1,4 +1,4 @@
-"""Runs that are killed in the middle of a step."""
+"""Runs that are disturbed: by an application that cheats, by a kill in the middle of a step."""
 
 from __future__ import annotations
 
