@@ -45,8 +45,7 @@ from ansible_collections.contralock.database.plugins.module_utils.plan import Pl
 from ansible_collections.contralock.database.plugins.module_utils.prepared_copy import prepare_copy
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
-from ansible_collections.contralock.database.plugins.module_utils.source_reader import quote_identifier
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source, quote_identifier
 from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 from ansible_collections.contralock.database.plugins.module_utils.stunnel import Tunnel, endpoint_of
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer

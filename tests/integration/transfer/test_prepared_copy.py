@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils import prepared_copy
+from ansible_collections.contralock.database.plugins.module_utils import findings, prepared_copy
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.prepared_copy import prepare_copy
 from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
@@ -56,6 +58,14 @@ def test_it_is_never_written_over_another_file(order: Transfer, opened: sqlite3.
     with pytest.raises(FileExistsError):
         prepare_copy(opened, order.plan, tmp_path / "prepared")
     assert (tmp_path / "prepared").read_text() == "mine"
+
+
+def test_keys_that_are_too_many_lie_beside_it_and_not_in_tmp(
+    order: Transfer, opened: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(findings, "RowExaminer", partial(findings.RowExaminer, kept_bytes=0))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    assert sum(prepare_copy(opened, order.plan, tmp_path / "prepared").rows.values()) == ROWS
 
 
 def test_a_full_disk_has_its_mend(

@@ -33,6 +33,6 @@ def table_of(path: Path, name: str = "t") -> SourceTable:
         return read_schema(source).table(name)
 
 
-def by_rows(path: Path, columns: Sequence[str], order: Sequence[str] = (), table: str = "t") -> list[object]:
+def by_rows(path: Path, columns: Sequence[str], table: str = "t") -> list[object]:
     with closing(open_source(path)) as source:
-        return whole(read_table(source, table, columns, order))
+        return whole(read_table(source, table, columns))

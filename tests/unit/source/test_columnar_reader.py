@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import struct
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +17,7 @@ from ansible_collections.contralock.database.plugins.module_utils.columnar_reade
 )
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Form
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
-from ansible_collections.contralock.database.plugins.module_utils.source_reader import quote_identifier
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source, quote_identifier
 from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 
 from tests.unit.source.read_cells import COUNT, by_rows, exact, table_of, whole
@@ -74,17 +72,15 @@ def test_the_same_cells_as_row_by_row(make: Make, seed: int) -> None:
     script, columns = some_table(chance, rows)
     path = make(script)
     wanted = chance.sample(columns, chance.randint(1, len(columns)))
-    order = chance.choice([(), (), ("k",), (columns[-1], "k")])
-    expected = by_rows(path, wanted, order or ["k"])
+    expected = by_rows(path, wanted)
     batch_rows = chance.choice([1, 2, 7, 64, 20_000])
-    batches = list(read_columns(path, "t", wanted, order=order, batch_rows=batch_rows))
+    batches = list(read_columns(path, "t", wanted, batch_rows=batch_rows))
     assert whole(batches) == expected
     assert all(1 <= batch[0].length <= batch_rows for batch in batches)
-    if not order:
-        with closing(open_source(path)) as source:
-            parts = split_rows(source, table_of(path), chance.choice([1, 10, 50, 1000]))
-        read = [batch for rows in parts for batch in read_columns(path, "t", wanted, rows=rows, batch_rows=batch_rows)]
-        assert whole(read) == expected
+    with closing(open_source(path)) as source:
+        parts = split_rows(source, table_of(path), chance.choice([1, 10, 50, 1000]))
+    read = [batch for rows in parts for batch in read_columns(path, "t", wanted, rows=rows, batch_rows=batch_rows)]
+    assert whole(read) == expected
 
 
 TRAPS = {
@@ -126,8 +122,8 @@ def test_what_is_computed_while_it_is_read_is_computed_by_the_same_library(make:
         "CREATE TABLE t (a REAL, b TEXT AS (a || '') VIRTUAL, c TEXT AS (a || '') STORED, d TEXT AS (a || '') VIRTUAL);"
         f"INSERT INTO t SELECT i * 0.1 + i * i * 1e9 FROM ({COUNT.format(300)})"
     )
-    for columns, order in ((["a", "b", "c"], []), (["d"], []), (["a", "b"], ["d"])):
-        assert whole(read_columns(path, "t", columns, order=order, batch_rows=100)) == by_rows(path, columns, order)
+    for columns in (["a", "b", "c"], ["d"]):
+        assert whole(read_columns(path, "t", columns, batch_rows=100)) == by_rows(path, columns)
 
 
 @pytest.mark.parametrize("form", Form)
@@ -136,25 +132,17 @@ def test_samples_are_read_alike(samples: dict[Form, Path], form: Form) -> None:
         tables = read_schema(source).tables
     for table in tables:
         names = [column.name for column in table.columns]
-        for order in ((), table.key):
-            read = whole(read_columns(samples[form], table.name, names, order=order, batch_rows=333))
-            assert read == by_rows(samples[form], names, order, table.name)
+        read = whole(read_columns(samples[form], table.name, names, batch_rows=333))
+        assert read == by_rows(samples[form], names, table.name)
 
 
 # ---- Order -----------------------------------------------------------------------------------------------------------
 
 
-def test_without_an_order_rows_come_by_their_number_whatever_index_there_is(make: Make) -> None:
+def test_rows_come_by_their_number_whatever_index_there_is(make: Make) -> None:
     path = make("CREATE TABLE t (v); CREATE INDEX i ON t (v); INSERT INTO t VALUES ('b'), ('c'), ('a')")
     expected = [[("text", b"b"), ("text", b"c"), ("text", b"a")]]
     assert whole(read_columns(path, "t", ["v"])) == by_rows(path, ["v"]) == expected
-
-
-def test_order_is_that_of_the_bytes_and_of_the_number_where_these_are_equal(make: Make) -> None:
-    values = "('b', 1), ('A', 2), ('b', 3.5), ('a', 4), ('b', 'x')"
-    path = make(f"CREATE TABLE t (o TEXT COLLATE NOCASE, v); CREATE INDEX i ON t (o); INSERT INTO t VALUES {values}")
-    read = [value for _, value in whole(read_columns(path, "t", ["v"], order=["o"]))[0]]
-    assert read == [2, 4, 1, struct.pack("d", 3.5), b"x"]
 
 
 def test_a_table_without_numbers_comes_by_its_primary_key(make: Make) -> None:
@@ -168,11 +156,9 @@ def test_a_table_without_numbers_comes_by_its_primary_key(make: Make) -> None:
 HIDDEN = "CREATE TABLE t (rowid TEXT, Oid TEXT, _ROWID_ TEXT)"
 
 
-@pytest.mark.parametrize("order", [(), ("Oid",)])
-def test_columns_may_take_the_names_of_the_number(make: Make, order: Sequence[str]) -> None:
+def test_columns_may_take_the_names_of_the_number(make: Make) -> None:
     path = make(f"{HIDDEN}; INSERT INTO t VALUES ('b', 'x', 1), ('a', 'x', 2.5), ('c', 'w', NULL)")
-    read = whole(read_columns(path, "t", ["rowid", "_ROWID_"], order=order))
-    assert read == by_rows(path, ["rowid", "_ROWID_"], order)
+    assert whole(read_columns(path, "t", ["rowid", "_ROWID_"])) == by_rows(path, ["rowid", "_ROWID_"])
 
 
 # ---- Parts -----------------------------------------------------------------------------------------------------------
@@ -229,8 +215,7 @@ def test_rows_that_nobody_counted_are_counted(make: Make) -> None:
 # ---- Size ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", [(), ("k",)])
-def test_a_few_large_rows_do_not_add_up(make: Make, monkeypatch: pytest.MonkeyPatch, order: Sequence[str]) -> None:
+def test_a_few_large_rows_do_not_add_up(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columnar_reader, "BATCH_BYTES", 200_000)
     monkeypatch.setattr(columnar_reader, "_DRIVER_ROWS", 100)
     monkeypatch.setattr(columnar_reader, "_SMALL_ROW_BYTES", 100)
@@ -241,7 +226,7 @@ def test_a_few_large_rows_do_not_add_up(make: Make, monkeypatch: pytest.MonkeyPa
     )
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE t SET v = NULL WHERE k % 7 = 0")
-    batches = list(read_columns(path, "t", ["v", "w"], order=order))
+    batches = list(read_columns(path, "t", ["v", "w"]))
     assert whole(batches) == by_rows(path, ["v", "w"])
     sizes = [sum(part.nbytes for cells in batch for part in cells.parts.values()) for batch in batches]
     assert max(sizes) <= 200_000
@@ -270,10 +255,7 @@ def test_a_thousand_columns_are_read(make: Make) -> None:
 
 def test_names_are_quoted(make: Make) -> None:
     path = make('CREATE TABLE "my ""t" ("v ""1", "select"); INSERT INTO "my ""t" VALUES (1, \'x\')')
-    assert whole(read_columns(path, 'my "t', ['v "1', "select"], order=["select"])) == [
-        [("integer", 1)],
-        [("text", b"x")],
-    ]
+    assert whole(read_columns(path, 'my "t', ['v "1', "select"])) == [[("integer", 1)], [("text", b"x")]]
     assert quote_identifier('my "t') == '"my ""t"'
 
 

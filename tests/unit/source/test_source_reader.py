@@ -12,8 +12,8 @@ from ansible_collections.contralock.database.plugins.module_utils import source_
 from ansible_collections.contralock.database.plugins.module_utils.cells import Cells
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Form
-from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
-from ansible_collections.contralock.database.plugins.module_utils.source_reader import quote_identifier, read_table
+from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source, quote_identifier
+from ansible_collections.contralock.database.plugins.module_utils.source_reader import read_table
 from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 
 Opened = Callable[..., sqlite3.Connection]
@@ -33,7 +33,7 @@ def values(cells: Cells) -> list[tuple[type, object]]:
 
 
 def test_every_value_arrives_as_it_is_stored(opened: Opened) -> None:
-    ((keys, mixed),) = read_table(opened(MIXED), 'my "t', ["k", 'v "1'], order=["k"])
+    ((keys, mixed),) = read_table(opened(MIXED), 'my "t', ["k", 'v "1'])
     assert values(keys) == [(int, number) for number in range(1, len(STORED) + 1)]
     assert values(mixed) == [(type(value), value) for value in STORED]
 
@@ -57,22 +57,17 @@ def test_large_values_come_in_small_batches(opened: Opened, monkeypatch: pytest.
     assert max(sizes[1:]) == 99
 
 
-ORDERED = "CREATE TABLE t (k TEXT COLLATE NOCASE PRIMARY KEY); INSERT INTO t VALUES ('b'), ('A'), ('a2'), ('C'), ('é')"
+def test_rows_come_by_their_number_whatever_index_there_is(opened: Opened) -> None:
+    script = "CREATE TABLE t (k TEXT); CREATE INDEX i ON t (k); INSERT INTO t VALUES ('b'), ('A'), ('é'), ('a2')"
+    ((cells,),) = read_table(opened(script), "t", ["k"])
+    assert [cells.python(row) for row in range(4)] == ["b", "A", "é", "a2"]
 
 
-def test_order_is_that_of_the_bytes(opened: Opened) -> None:
-    ((cells,),) = read_table(opened(ORDERED), "t", ["k"], order=["k"])
-    assert [cells.python(row) for row in range(5)] == ["A", "C", "a2", "b", "é"]
-
-
-def test_order_by_the_key_needs_no_sorting(samples: dict[Form, Path]) -> None:
-    with closing(open_source(samples[Form.DEPLOYED])) as source:
-        asked: list[str] = []
-        source.set_trace_callback(asked.append)
-        list(read_table(source, "users", ["_id", "email"], order=["_id"]))
-        source.set_trace_callback(None)
-        plan = source.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
-    assert not any(b"TEMP B-TREE" in bytes(step[3]) for step in plan)
+def test_a_table_without_numbers_comes_by_its_primary_key(opened: Opened) -> None:
+    # SQLite would take an index that has all columns, NOT INDEXED or not.
+    script = "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER) WITHOUT ROWID; CREATE INDEX i ON t (v);"
+    ((cells,),) = read_table(opened(f"{script} INSERT INTO t VALUES ('a', 3), ('b', 1), ('c', 2)"), "t", ["k"])
+    assert [cells.python(row) for row in range(3)] == ["a", "b", "c"]
 
 
 def test_a_missing_column_is_no_text(opened: Opened) -> None:
@@ -111,11 +106,9 @@ def test_samples_are_read_whole(samples: dict[Form, Path], form: Form) -> None:
     with closing(open_source(samples[form])) as source, closing(sqlite3.connect(samples[form])) as plain:
         for table in read_schema(source).tables:
             names = [column.name for column in table.columns]
-            batches = list(read_table(source, table.name, names, order=table.key))
+            batches = list(read_table(source, table.name, names))
             columns = [Cells.concat(column) for column in zip(*batches, strict=True)]
             listed = ", ".join(map(quote_identifier, names))
-            expected = plain.execute(
-                f"SELECT {listed} FROM {quote_identifier(table.name)} ORDER BY {quote_identifier(table.key[0])}"
-            ).fetchall()
+            expected = plain.execute(f"SELECT {listed} FROM {quote_identifier(table.name)} ORDER BY rowid").fetchall()
             found = list(zip(*([cells.python(row) for row in range(cells.length)] for cells in columns), strict=True))
             assert found == expected

@@ -28,7 +28,7 @@ import pyarrow as pa
 from .cells import Cells
 from .errors import MigrationError
 from .row_selection import PART_ROWS, RowRange, Selection, select_rows, split_rows
-from .source_file import RESTORE, STOP_WRITER, explained, open_source, table_of_source
+from .source_file import RESTORE, STOP_WRITER, data_version, explained, open_source, table_of_source
 from .source_reader import BATCH_BYTES, BATCH_ROWS
 from .storage_classes import NULL, Learned, asked, guarded, learn_classes, open_driver, written_meanwhile
 
@@ -51,24 +51,23 @@ _UNKNOWN_ROWS = 256
 _DRIVER_ERRORS = (adbc.Error, pa.ArrowException, OSError)
 
 
-def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of their own)
+def read_columns(
     path: Path,
     table: str,
     columns: Sequence[str],
     *,
     rows: RowRange | None = None,
-    order: Sequence[str] = (),
     batch_rows: int = BATCH_ROWS,
 ) -> Generator[list[Cells], None, None]:
     """Read a table, or a part of it, in batches; all of them, or close it in the thread that reads.
+
+    Rows come by their number, in a table WITHOUT ROWID by its primary key.
 
     Args:
         path: The file; nobody may write it, and this process may not hold a lock on it.
         table: The table's exact name.
         columns: At least one exact name of a column.
         rows: A part from ``split_rows``; the whole table without one.
-        order: Columns to order the rows by, byte by byte (BINARY); without any they come by their number, and in a
-            table WITHOUT ROWID by its primary key.
         batch_rows: The most rows of a batch; those of large rows have fewer.
 
     Yields:
@@ -83,8 +82,8 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
     what = table_of_source(table)
     with closing(open_source(path)) as connection:
         with explained(what):
-            version = _data_version(connection)
-            selection = select_rows(connection, table, columns, rows, order)
+            version = data_version(connection)
+            selection = select_rows(connection, table, columns, rows)
             in_wal_mode = connection.execute("PRAGMA journal_mode").fetchone()[0] == b"wal"
         try:
             # Closed here and below: SQLite's objects belong to the thread that made them.
@@ -97,19 +96,9 @@ def read_columns(  # noqa: PLR0913 (a part, an order and a size are choices of t
                     with closing(reading.batches(min(batch_rows, _DRIVER_ROWS))) as small:
                         yield from _gathered(small, batch_rows)
         except _DRIVER_ERRORS as error:
-            # The driver has few words for it; SQLite itself says what is wrong with the file.
-            with explained(what), closing(connection.execute(selection.query(selection.columns))) as cursor:
-                for _ in cursor:
-                    pass
-                if _data_version(connection) != version:
-                    raise written_meanwhile() from error
-            words = str(error).splitlines()[0]
-            if "is locked" in words:
-                # By a writer that has ended since: SQLite itself has waited for it.
-                raise MigrationError(f"{what} is locked by another process ({words})", STOP_WRITER) from error
-            raise MigrationError(f"{what} cannot be read: {words}", RESTORE) from error
+            raise _explained_by_sqlite(error, connection, selection, what, version) from error
         with explained(what):
-            if _data_version(connection) != version:
+            if data_version(connection) != version:
                 raise written_meanwhile()
 
 
@@ -150,7 +139,7 @@ class _Reading:
             None where there are no more rows than that, or none to read with the driver.
         """
         row = self.selection.row
-        last = None if self.selection.order or not row else self._number_at(most - 1)
+        last = self._number_at(most - 1) if row else None
         if last is None:
             return None
         first = learn_classes(self.driver, self.selection.where_also(f" AND {row} <= {last}"), _SMALL_ROW_BYTES)
@@ -170,7 +159,7 @@ class _Reading:
         """Read rows whose classes are known; the driver under a condition that fails where they are not."""
         rows = max(1, min(most, BATCH_BYTES // known.row_bytes))
         uniform = {at: _CLASSES[kind] for at, kind in enumerate(known.classes) if kind in _CLASSES}
-        if not uniform or not self.selection.total:
+        if not uniform:
             return _by_rows(self.connection, self.selection, self.what, rows)
         mixed = [at for at, kind in enumerate(known.classes) if kind is None]
         return self._by_columns(uniform, mixed, rows, guard)
@@ -212,6 +201,26 @@ class _Reading:
                 if batch.num_rows > first_row:
                     yield batch.slice(first_row)
                 first_row = 0
+
+
+def _explained_by_sqlite(
+    error: Exception, connection: sqlite3.Connection, selection: Selection, what: str, version: int
+) -> MigrationError:
+    """Return the error of what the driver has few words for, and SQLite itself more.
+
+    Raises:
+        MigrationError: SQLite says what is wrong with the file.
+    """
+    with explained(what), closing(connection.execute(selection.query(selection.columns))) as cursor:
+        for _ in cursor:
+            pass
+        if data_version(connection) != version:
+            return written_meanwhile()
+    words = str(error).splitlines()[0]
+    if "is locked" in words:
+        # By a writer that has ended since: SQLite itself has waited for it.
+        return MigrationError(f"{what} is locked by another process ({words})", STOP_WRITER)
+    return MigrationError(f"{what} cannot be read: {words}", RESTORE)
 
 
 def _has_content(file: Path) -> bool:
@@ -271,8 +280,3 @@ def _assert_types(schema: pa.Schema, wanted: Sequence[pa.DataType], what: str) -
             f"{what}: the driver reads {', '.join(map(str, schema.types))}, not {', '.join(map(str, wanted))}",
             "Install the toolkit's own version of adbc-driver-sqlite (role migration_toolkit)",
         )
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    """Return a number that changes when another connection commits (https://www.sqlite.org/pragma.html)."""
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Catalog, Index
-from .source_reader import quote_identifier
+from .source_file import quote_identifier
 
 #: An entry holds 2,704 bytes, compressed ones (BTMaxItemSize in PostgreSQL's nbtree.h). Values of less than this are
 #: never too long, whatever else is in the entry.

@@ -86,7 +86,7 @@ class TablePlan:
 
     @property
     def source_key(self) -> tuple[str, ...]:
-        """The source's names of ``key``, in the same order: what to order the source by."""
+        """The source's names of ``key``, in the same order."""
         return tuple(self.column(name).source for name in self.key)
 
 

@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 
 from .durable_files import new_private_file
 from .errors import MigrationError
-from .finding_rows import RowExaminer
-from .findings import Finding, RuleCount, TableExaminer, raise_findings
+from .findings import RuleCount, SourceExaminer
 from .plan import Plan, TablePlan
 from .row_bytes import row_bytes, too_large_rows
-from .source_reader import quote_identifier, read_table
+from .source_file import quote_identifier
+from .source_reader import one_view, read_table
 
 #: Called with the target's table, the rows so far and all rows there are, both over all tables.
 Counted = Callable[[str, int, int], None]
@@ -85,7 +85,8 @@ def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Co
     Args:
         source: From ``open_source``; read in one transaction.
         plan: What goes where.
-        path: The file to make; it must not exist, and is gone again when this fails.
+        path: The file to make; it must not exist, and is gone again when this fails. Keys that are too many for memory
+            are put aside beside it.
         counted: Told after each batch.
 
     Raises:
@@ -94,33 +95,36 @@ def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Co
     """
     begun = time.monotonic()
     total = sum(table.source.rows or 0 for table in plan.tables)
-    writer = _Writer(plan, counted or (lambda *_: None), total)
     os.close(new_private_file(path))
     try:
-        with _refusals_told(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        with (
+            _refusals_told(path),
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy,
+            contextlib.closing(SourceExaminer(plan, path.parent)) as examiner,
+        ):
             for pragma in _PRAGMAS:
                 copy.execute(f"PRAGMA {pragma}")
             copy.execute("BEGIN")
-            with _one_view(source):
+            writer = _Writer(examiner, counted or (lambda *_: None), total)
+            with one_view(source):
                 for table in plan.tables:
                     writer.write(source, copy, table)
-            raise_findings((*writer.findings, *writer.across.findings()))
+            found = examiner.finish()
+            found.raise_unless_ready()
             copy.execute("COMMIT")
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Prepared(path, writer.tables, tuple(writer.rule_counts), time.monotonic() - begun)
+    return Prepared(path, writer.tables, found.rule_counts, time.monotonic() - begun)
 
 
 class _Writer:
     """Writes one table after the other; after the first finding it only looks for more."""
 
-    def __init__(self, plan: Plan, counted: Counted, total: int) -> None:
-        self.findings: list[Finding] = []
-        self.rule_counts: list[RuleCount] = []
+    def __init__(self, examiner: SourceExaminer, counted: Counted, total: int) -> None:
         self.tables: dict[str, PreparedTable] = {}
-        self.across = RowExaminer(plan)
-        self._plan = plan
+        self._examiner = examiner
+        self._fits = True
         self._counted = counted
         self._total = total
         self._rows = 0
@@ -130,12 +134,12 @@ class _Writer:
         names = [quote_identifier(column.target.name) for column in table.columns]
         copy.execute(f"CREATE TABLE {quote_identifier(table.target)} ({', '.join(f'{name} TEXT' for name in names)})")
         insert = f"INSERT INTO {quote_identifier(table.target)} VALUES ({', '.join('?' * len(names))})"
-        examiner = TableExaminer(table, self._plan.key_otherwise, self.across.references_of(table.target))
+        part = self._examiner.part(table)
         size = largest = 0
         for batch in read_table(source, table.source.name, table.source_columns):
-            values = examiner.add(batch)
-            self.across.add(table, values)
-            if not (self.findings or examiner.findings):
+            values = part.add(batch)
+            self._fits = self._fits and part.fits
+            if self._fits:
                 texts = [column.conversion.render(each) for column, each in zip(table.columns, values, strict=True)]
                 copy.executemany(insert, zip(*(each.to_pylist() for each in texts), strict=True))
                 of_rows = row_bytes(texts)
@@ -143,22 +147,7 @@ class _Writer:
                 largest = max(largest, pc.max(of_rows).as_py())
             self._rows += len(values[0])
             self._counted(table.target, self._rows, max(self._total, self._rows))
-        self.findings += examiner.findings
-        self.rule_counts += examiner.rule_counts
-        self.tables[table.target] = PreparedTable(examiner.rows, size, largest, time.monotonic() - begun)
-
-
-@contextlib.contextmanager
-def _one_view(source: sqlite3.Connection) -> Iterator[None]:
-    """Let all tables be read as they were at one moment, unless the caller's transaction sees to it."""
-    if source.in_transaction:
-        yield
-        return
-    source.execute("BEGIN")
-    try:
-        yield
-    finally:
-        source.execute("ROLLBACK")
+        self.tables[table.target] = PreparedTable(part.rows, size, largest, time.monotonic() - begun)
 
 
 @contextlib.contextmanager

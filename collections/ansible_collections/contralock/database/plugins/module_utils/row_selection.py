@@ -1,4 +1,4 @@
-"""Which rows of a table are read, in which order, and by which words of SQL."""
+"""Which rows of a table are read, and by which words of SQL."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Selection:
         computed: Whether SQLite computes the column while it reads; another version may spell numbers otherwise.
         where: The condition of the rows.
         row: The number of a row; None where there is none.
-        order: Terms of ORDER BY; without any it is the order of the table's own tree.
-        total: Whether that order leaves no choice, so that two readers meet each row in the same place.
+        order: Terms of ORDER BY where rows have no numbers, so that two readers meet each row in the same place;
+            otherwise it is the order of the table's own tree.
     """
 
     table: str
@@ -88,7 +88,6 @@ class Selection:
     where: str
     row: str | None
     order: tuple[str, ...]
-    total: bool
 
     @property
     def tree(self) -> str:
@@ -107,9 +106,7 @@ class Selection:
         return f"{selected} FROM {self.table} WHERE {self.where} ORDER BY {', '.join(self.order)}"
 
 
-def select_rows(
-    connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: RowRange | None, order: Sequence[str]
-) -> Selection:
+def select_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: RowRange | None) -> Selection:
     """Write the words for some columns and rows of a table.
 
     Args:
@@ -117,7 +114,6 @@ def select_rows(
         table: The table's exact name.
         columns: Exact names of its columns.
         rows: A part; all rows without one.
-        order: Columns to order by, byte by byte.
 
     Raises:
         ValueError: Rows are named by number where the table has no numbers.
@@ -134,16 +130,13 @@ def select_rows(
     row = f"{name}.{alias}" if alias else None
     # Qualified, because SQLite reads "missing" as a text where there is no such column.
     key = sorted((column for column, place in places.items() if place), key=places.__getitem__)
-    own_order = [f"{name}.{quote_identifier(column)}" for column in key] if not numbered else [row] if row else []
-    wanted = [f"{name}.{quote_identifier(column)} COLLATE BINARY" for column in order]
     return Selection(
         table=name,
         columns=tuple(f"{name}.{quote_identifier(column)}" for column in columns),
         computed=tuple(column in computed for column in columns),
         where=f"{row} BETWEEN {rows.first} AND {rows.last}" if rows else "true",
         row=row,
-        order=(*wanted, *own_order) if wanted or not numbered else (),
-        total=(bool(own_order) or not wanted) and computed.isdisjoint(order),
+        order=() if numbered else tuple(f"{name}.{quote_identifier(column)}" for column in key),
     )
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from .cells import Cells
-from .source_file import explained, quote_identifier, table_of_source
-
-__all__ = ["BATCH_ROWS", "one_view", "quote_identifier", "read_table"]
+from .row_selection import select_rows
+from .source_file import explained, table_of_source
 
 BATCH_ROWS = 20_000
 #: Rows of many megabytes come in smaller batches: about this much is in memory at once.
@@ -21,17 +20,14 @@ def read_table(
     connection: sqlite3.Connection,
     table: str,
     columns: Sequence[str],
-    order: Sequence[str] = (),
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[list[Cells]]:
-    """Read a table in batches.
+    """Read a table in batches; rows come as from ``columnar_reader.read_columns``.
 
     Args:
         connection: From ``open_source``.
         table: The table's exact name.
         columns: At least one exact name of a column.
-        order: Columns to order the rows by, byte by byte (BINARY), whatever their own collation is; without any the
-            rows come by their number.
         batch_rows: The most rows of a batch. A batch may have fewer, the first ones have.
 
     Yields:
@@ -45,21 +41,16 @@ def read_table(
         raise ValueError("open the source with open_source: this connection decodes its texts")
     if not columns:
         raise ValueError(f"no column of {table!r} is named")
-    name = quote_identifier(table)
-    # Qualified, because SQLite reads "missing" as a text where there is no such column.
-    query = f"SELECT {', '.join(f'{name}.{quote_identifier(column)}' for column in columns)} FROM {name}"
-    if order:
-        query += f" ORDER BY {', '.join(f'{name}.{quote_identifier(column)} COLLATE BINARY' for column in order)}"
-    else:
-        query += " NOT INDEXED"  # an index that has all these columns would give its own order
-    with explained(table_of_source(table)), closing(connection.execute(query)) as cursor:
-        wanted = min(batch_rows, _FIRST_ROWS)
-        while rows := cursor.fetchmany(wanted):
-            batch = [Cells.of(values) for values in zip(*rows, strict=True)]
-            del rows
-            size = sum(part.nbytes for cells in batch for part in cells.parts.values())
-            wanted = max(1, min(batch_rows, BATCH_BYTES * batch[0].length // max(1, size)))
-            yield batch
+    with explained(table_of_source(table)):
+        selection = select_rows(connection, table, columns, None)
+        with closing(connection.execute(selection.query(selection.columns))) as cursor:
+            wanted = min(batch_rows, _FIRST_ROWS)
+            while rows := cursor.fetchmany(wanted):
+                batch = [Cells.of(values) for values in zip(*rows, strict=True)]
+                del rows
+                size = sum(part.nbytes for cells in batch for part in cells.parts.values())
+                wanted = max(1, min(batch_rows, BATCH_BYTES * batch[0].length // max(1, size)))
+                yield batch
 
 
 @contextmanager

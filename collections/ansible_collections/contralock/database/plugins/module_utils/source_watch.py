@@ -14,7 +14,7 @@ from os import stat_result
 from pathlib import Path
 
 from .errors import MigrationError
-from .source_file import explained, open_source
+from .source_file import data_version, explained, open_source
 
 #: A file by device, inode, size and time of its last change; None where there is none, or nothing in it.
 _State = tuple[int, int, int, int] | None
@@ -75,9 +75,8 @@ def watched(path: Path, refusal: Callable[[], MigrationError] = written_meanwhil
 
 
 def _version(connection: sqlite3.Connection) -> int:
-    """Return a number that changes when another connection commits (https://www.sqlite.org/pragma.html)."""
     with explained("the source"):
-        return int(connection.execute("PRAGMA data_version").fetchone()[0])
+        return data_version(connection)
 
 
 def _states(path: Path) -> tuple[_State, _State]:

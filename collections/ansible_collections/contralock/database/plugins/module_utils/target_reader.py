@@ -36,9 +36,6 @@ SETTINGS = (
     "SET LOCAL synchronize_seqscans = off",
 )
 
-#: Types whose order follows a collation; SQLite's BINARY order of text is PostgreSQL's "C".
-COLLATED = frozenset({"text", "varchar", "bpchar"})
-
 MEND = "Mend that (see the server's log) and run again; nothing was written"
 
 
@@ -133,11 +130,10 @@ def beginning(snapshot: str = "") -> Iterator[str]:
     yield from SETTINGS
 
 
-def select_columns(  # noqa: PLR0913 (the parts of a SELECT)
+def select_columns(
     schema: str,
     table: str,
     columns: Sequence[str],
-    order: Sequence[tuple[str, str]] = (),
     expressions: Sequence[sql.Composable] = (),
     *,
     blocks: BlockRange | None = None,
@@ -148,7 +144,6 @@ def select_columns(  # noqa: PLR0913 (the parts of a SELECT)
         schema: Name of the schema.
         table: Name of the table.
         columns: Names of its columns, in the order wanted.
-        order: Name and bare type (``Column.type_name``) of the columns to order by; text is ordered by its bytes.
         expressions: What to select besides the columns, after them.
         blocks: Read only the rows that stand there.
     """
@@ -161,13 +156,6 @@ def select_columns(  # noqa: PLR0913 (the parts of a SELECT)
         if blocks.end is not None:
             ends.append(sql.SQL("{} < {}::tid").format(place, sql.Literal(f"({blocks.end},0)")))
         query = sql.SQL("{} WHERE {}").format(query, sql.SQL(" AND ").join(ends))
-    # With the table's name: ORDER BY would otherwise look for a column of the result first.
-    ordered = [
-        sql.SQL('{} COLLATE "C"' if kind in COLLATED else "{}").format(sql.Identifier(table, name))
-        for name, kind in order
-    ]
-    if ordered:
-        query = sql.SQL("{} ORDER BY {}").format(query, sql.SQL(", ").join(ordered))
     return query.as_string()
 
 
