@@ -42,7 +42,7 @@ def test_all_figures_are_written_anew_and_nothing_else(copies: Path) -> None:
         assert line in text.splitlines()
         assert text.count("It was **busy**.") == 1
     assert "### Mixed, through the application" in docs
-    assert "| 64 | 940 (24 busy) | 136.2 |  | 2,900 | 44.1 |  | PostgreSQL 3.1 times |" in docs
+    assert "| 64 | 940 (24 busy) | 34.0 / 136.2 / 272.3 | 2,900 | 11.0 / 44.1 / 88.3 | PostgreSQL 3.1 times |" in docs
     assert "2 cores.\nEach lasted 10 s. No money was lost or doubled: all of it was there before" in docs
     # Nothing that a measurement before this one has found is left.
     assert docs.count("| 64 |") == 2

@@ -49,6 +49,7 @@ class Request:
         warm_up: How long before it the clients work uncounted.
         seed: What the operations follow from.
         sessions: How many sessions on PostgreSQL direct clients share, as an application's pool does.
+        pool: How many the measured application's own pool may hold, where that is known.
         rounds: How often everything is measured; of each measurement the one with the median throughput is kept.
     """
 
@@ -62,6 +63,7 @@ class Request:
     warm_up: float = 1.0
     seed: int = 1
     sessions: int = SESSIONS
+    pool: int | None = None
     rounds: int = 1
 
 
@@ -249,6 +251,8 @@ def _notes(request: Request, measurements: Sequence[Mapping[str, Any]], top: flo
             f"Direct clients are Python's own drivers: one connection each on SQLite, at most {request.sessions} that "
             "they share on PostgreSQL."
         )
+    if request.pool is not None:
+        yield f"The application's own pool holds up to {request.pool} connections to PostgreSQL."
     highest = max((each["throughput"] for each in measurements if each["way"] == "application"), default=0.0)
     if not top:
         return

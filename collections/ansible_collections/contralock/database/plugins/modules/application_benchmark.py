@@ -230,6 +230,7 @@ def benchmark(module: AnsibleModule, progress: Progress) -> Mapping[str, object]
             warm_up=given["warm_up"],
             seed=given["seed"],
             sessions=given["pool_max"],
+            pool=given["pool_max"],
             rounds=given["rounds"],
         )
         document = measure(request, progress)
