@@ -65,14 +65,14 @@ def apply(given: argparse.Namespace, _screen: Screen) -> Answer:
         else:
             # Each change is said when it is there: what comes after it may fail.
             report = perform(connection, request, lambda line: None if silent else command_line.say(line))
+    if given.diff and report.diff and not silent:
+        command_line.say(report.diff.removesuffix("\n"))
     document = {"changed": report.changed, **asdict(report)}
     return Answer(document, lines_of(given, report), yes=not report.pending)
 
 
 def lines_of(given: argparse.Namespace, report: Report) -> Iterator[str]:
     """Yield what was found; what was done has been said already, line by line."""
-    if given.diff and report.diff:
-        yield report.diff.removesuffix("\n")
     for name in report.pending:
         yield f"would {'apply' if given.state == 'present' else 'take back'} {name}"
     yield f"version: {report.version or 'none'}{'' if report.changed else ', nothing to do'}"

@@ -78,8 +78,8 @@ def library() -> Iterator[None]:
 
 
 def _refuse(how: str, why: str, *, as_json: bool, details: Mapping[str, object] | None = None) -> None:
-    """Say why there is no answer: a line on standard error, and with --json an object on standard output."""
-    tell(f"{how}: {why}")
+    """Say why there is no answer: on standard error, and with --json an object on standard output."""
+    tell("\n".join(map(printable, f"{how}: {why}".split("\n"))))
     if as_json:
         _say_document({"error": why, "details": details or {}})
 
@@ -90,13 +90,16 @@ def _say_document(document: Mapping[str, object]) -> None:
 
 with library():
     from ansible_collections.contralock.database.plugins.module_utils.driver_errors import driver_errors_told
-    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
+    from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of, printable
     from ansible_collections.contralock.database.plugins.module_utils.shell_screen import Screen
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb has to say: as JSON types, as lines, and whether it is a yes (exit code 0) or a no (1)."""
+    """What a verb has to say: as JSON types, as lines, and whether it is a yes (exit code 0) or a no (1).
+
+    Names are said as they are: what is not printable in a line is shown escaped.
+    """
 
     document: Mapping[str, Any]
     lines: Iterable[str]
@@ -350,11 +353,11 @@ def _answered(answer: Answer, given: argparse.Namespace, name: str, notes: list[
         _say_document({**answer.document, **({"notes": [*answer.document.get("notes", ()), *notes]} if notes else {})})
     elif not given.quiet:
         for note in notes:
-            tell(f"note: {note}")
-        for last in answer.lines:
+            tell(printable(f"note: {note}"))
+        for last in map(printable, answer.lines):
             say(last)
     if fault := take_fault():
-        ended = (last or list(answer.lines)[-1]).splitlines()[-1].strip()
+        ended = (last or list(answer.lines)[-1]).strip()
         tell(f"{name}: done, and the answer could not be written ({fault}). It ends with: {ended}")
         return EXIT_UNKNOWN
     return EXIT_YES if answer.yes else EXIT_NO

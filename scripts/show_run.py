@@ -114,7 +114,7 @@ def show(given: argparse.Namespace, _screen: Screen) -> Answer:
     report = make_report(run)
     if given.html:
         write_page(report, given.html, given.benchmark)
-    lines = [render_terminal(report), *(who_works(run) if report["outcome"] is None else [])]
+    lines = [*render_terminal(report).split("\n"), *(who_works(run) if report["outcome"] is None else [])]
     return Answer(report, lines, yes=report["outcome"] == "done")
 
 

@@ -18,9 +18,11 @@ from ansible_collections.contralock.database.plugins.module_utils.assessment_rep
     LeftBehind,
     Obstacle,
     as_document,
+    as_lines,
 )
 from ansible_collections.contralock.database.plugins.module_utils.constraint_judge import Unjudged
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.finding_cells import Finding
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
 from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
 from ansible_collections.contralock.database.plugins.module_utils.source_wait import (
@@ -143,6 +145,19 @@ def test_what_was_not_judged_and_what_stays_behind_is_on_the_page_beside_the_ver
     bare = page_of(Assessment("app.sqlite", 1, rows={"t": 1}))
     assert "What was not judged" not in bare
     assert "What stays behind" not in bare
+
+
+def test_a_name_is_shown_in_one_line_on_screen_and_page() -> None:
+    name = "odd\n\x1b[31m'ä"
+    finding = Finding(name, name, f"{name}.c", "no", "Mend it", 1, ("1",))
+    found = Assessment(
+        "app.sqlite", 1, rows={name: 1}, findings=(finding,), left_behind=(LeftBehind(name, name, 1, "x"),)
+    )
+    for shown in (page_of(found).partition("</style>")[2], str(finding)):
+        assert "\x1b" not in shown
+        assert "odd\n" not in shown
+    assert page_of(found).count("odd\\n\\x1b[31m&#39;ä") == 6
+    assert next(line for line in as_lines(found) if line.startswith("  odd")).startswith("  odd\\n\\x1b[31m'ä  ")
 
 
 class Elements(HTMLParser):

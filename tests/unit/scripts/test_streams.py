@@ -25,6 +25,7 @@ from ansible_collections.contralock.database.plugins.module_utils import (
 )
 from ansible_collections.contralock.database.plugins.module_utils.assessment_report import Assessment
 from ansible_collections.contralock.database.plugins.module_utils.comparison_report import Comparison
+from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import create_run
 from ansible_collections.contralock.database.plugins.module_utils.source_wait import lacks_log
 from ansible_collections.contralock.database.plugins.module_utils.transfer_order import TransferReport
@@ -104,6 +105,26 @@ def test_lines_may_be_read_in_part_and_an_object_may_not(
     assert capsys.readouterr().err == (
         "look: done, and the answer could not be written (Broken pipe). It ends with: two\n"
     )
+
+
+def test_what_is_not_printable_is_shown_escaped(
+    command_line: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name of the source may have a line feed, or what moves a terminal's cursor."""
+    monkeypatch.setattr(shell_screen, "SECONDS_BETWEEN_LINES", 0.0)
+
+    def look(_given: Namespace, screen: shell_screen.Screen) -> object:
+        screen("users\n\x1b[2J")
+        screen.notes.append("a\tb")
+        return command_line.Answer({}, ["one\ntwo ä", "three\r"], yes=True)
+
+    def refuse(*_: object) -> object:
+        raise MigrationError("a\rb", "", pairs=[("a\x1b", "one"), ("b", "two")], heading="h")
+
+    assert command_line.run(look, Namespace(json=False, quiet=False), name="look") == 0
+    assert capsys.readouterr() == ("one\\ntwo ä\nthree\\r\n", "look: users\\n\\x1b[2J\nnote: a\\tb\n")
+    assert command_line.run(refuse, Namespace(json=False, quiet=False), name="look") == 2
+    assert capsys.readouterr().err == "could not tell: h:\n- a\\x1b\n  one.\n- b\n  two.\n"
 
 
 @pytest.fixture

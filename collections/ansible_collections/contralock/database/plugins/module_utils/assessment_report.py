@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from .constraint_judge import Unjudged
-from .errors import MigrationError
+from .errors import MigrationError, printable
 from .finding_cells import ColumnCount, Finding, RuleCount, count_of
 from .plan import Plan
 from .run_step import counted, readable_bytes, spoken_seconds
@@ -176,9 +176,9 @@ def as_lines(assessment: Assessment) -> Iterator[str]:
     """Yield an assessment as an operator reads it; the verdict comes last."""
     read = counted(sum(assessment.rows.values()), "row") if assessment.rows else "rows not read"
     yield f"{assessment.source}: {read}, {readable_bytes(assessment.bytes)}"
-    width = max(map(len, assessment.rows), default=0)
+    width = max((len(printable(table)) for table in assessment.rows), default=0)
     for table, rows in assessment.rows.items():
-        yield f"  {table:<{width}}  {counted(rows, 'row', width=11)}  {_of_table(assessment, table)}"
+        yield f"  {printable(table):<{width}}  {counted(rows, 'row', width=11)}  {_of_table(assessment, table)}"
     for each in assessment.rules:
         yield f"rule: {each.table}.{each.column}: {each.rule} changes {each.count:,} {_values(each.count)}"
     yield from (f"left behind: {each}" for each in assessment.left_behind)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from .errors import MigrationError
+from .errors import MigrationError, printable
 from .run_step import counted
 
 #: A failure's message is read on a terminal; the report has more.
@@ -42,9 +42,10 @@ class Difference:
     target: str | None = None
 
     def __str__(self) -> str:
-        if self.column is None:
-            return f"{self.table} {self.key}: {self.kind}"
-        return f"{self.table} {self.key}: {self.column} is {self.source} in the source and {self.target} in the target"
+        where = printable(f"{self.table} {self.key}: {self.column or self.kind}")
+        return (
+            where if self.column is None else f"{where} is {self.source} in the source and {self.target} in the target"
+        )
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def as_facts(comparison: Comparison) -> dict[str, object]:
 
 def as_lines(comparison: Comparison) -> list[str]:
     """Return a comparison as an operator reads it: a line per table, what differs, the result."""
-    width = max((len(table.table) for table in comparison.tables), default=0)
+    width = max((len(printable(table.table)) for table in comparison.tables), default=0)
     lines = [_table_line(table, width) for table in comparison.tables]
     lines += [
         f"never carried: {each.table} has {counted(each.rows, 'row')} in the target, a way back leaves "
@@ -245,7 +246,7 @@ def raise_unless_equal(comparison: Comparison) -> None:
 
 def _table_line(table: TableComparison, width: int) -> str:
     counts = (counted(table.source_rows, "row", width=11), counted(table.cells, "cell", width=13))
-    numbers = "  ".join([f"{table.table:<{width}}", *counts])
+    numbers = "  ".join([f"{printable(table.table):<{width}}", *counts])
     if table.equal:
         return f"{numbers}  the same"
     return f"{numbers}  {', '.join(_counted(table))}"

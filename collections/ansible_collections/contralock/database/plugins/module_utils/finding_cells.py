@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from .cells import Cells
 from .conversion_base import shortened
+from .errors import printable
 from .plan import ColumnPlan, TablePlan
 from .row_bytes import largest_row
 from .rules_applied import apply_rules
@@ -46,7 +47,7 @@ class Finding:
     def __str__(self) -> str:
         others = f" and {self.count - 1} more" if self.count > 1 else ""
         value = "" if self.shown is None else f", value {self.shown}"
-        return f"{self.table}.{self.column} at {self.keys[0]}{others}{value}: {self.reason}"
+        return printable(f"{self.table}.{self.column} at {self.keys[0]}{others}{value}: {self.reason}")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .errors import printable
 from .run_step import progress_line, spoken_seconds
 from .shell_streams import tell
 
@@ -61,7 +62,7 @@ class Screen:
             self._pause = min(self._pause * 1.5, MOST_SECONDS_BETWEEN_LINES)
             self._next = time.monotonic() + self._pause
             line = said if isinstance(said, str) else progress_line(said)
-            tell(f"{self._verb}: {line.removeprefix(f'{self._verb}: ')}")
+            tell(printable(f"{self._verb}: {line.removeprefix(f'{self._verb}: ')}"))
 
     def counted(self, table: str, rows: int, of_rows: int) -> None:
         """Take progress as three values (see ``source_file.Progress``)."""
@@ -77,7 +78,7 @@ class Screen:
         seconds = said.get("seconds_left")
         self._bar.update(
             self._task,
-            description=f"{self._verb} {where}".strip(),
+            description=printable(f"{self._verb} {where}".strip()),
             completed=said.get("rows") or 0,
             total=said.get("of_rows"),
             left="" if seconds is None else f"{spoken_seconds(seconds)} left",
