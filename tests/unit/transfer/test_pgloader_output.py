@@ -184,6 +184,8 @@ def test_stunnel_verifies_chain_and_name() -> None:
         "connect = 10.0.0.1:5432",
         "accept = /run/x/.s.PGSQL.5432",
         "sslVersionMin = TLSv1.2",
+        "socket = r:SO_KEEPALIVE=1",
+        "socket = r:TCP_KEEPIDLE=60",
     ):
         assert f"{line}\n" in text
     by_address = configuration_text(endpoint(host="10.0.0.1", authority="system"), Path("/run/x/s"))

@@ -31,9 +31,12 @@ WHERE_IT_BELONGS = (
 )
 STRICT = "verify-full"
 
-#: What the operator may override; a dead network is noticed within two minutes instead of never.
+#: What the operator may override; a dead network is noticed within two minutes, instead of never by a session that
+#: waits for an answer, or after the kernel's quarter of an hour by one that sends. A server that takes nothing for so
+#: long is taken for dead, too (tcp(7), TCP_USER_TIMEOUT).
 DEFAULTS: Mapping[str, str] = {
     "connect_timeout": "10",
+    "tcp_user_timeout": "120000",
     "keepalives_idle": "60",
     "keepalives_interval": "15",
     "keepalives_count": "4",

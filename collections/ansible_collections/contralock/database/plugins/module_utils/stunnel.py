@@ -30,6 +30,9 @@ SOCKET_PORT = 5432
 #: sockaddr_un.sun_path has 108 bytes with its end mark (unix(7)).
 SOCKET_PATH_BYTES = 107
 START_SECONDS = 10.0
+#: Of its side to the server, as ``connection.DEFAULTS``: it knows no TCP_USER_TIMEOUT. A load that still sends when
+#: the network is dead is ended by who watches it.
+KEEPALIVE = {"SO_KEEPALIVE": "1", "TCP_KEEPIDLE": "60", "TCP_KEEPINTVL": "15", "TCP_KEEPCNT": "4"}
 #: Version 3.0 of the protocol, as a StartupMessage gives it.
 PROTOCOL = 3 << 16
 #: What stunnel's configuration and pgloader's connection string take without quoting.
@@ -157,6 +160,7 @@ def configuration_text(endpoint: Endpoint, path: Path) -> str:
             )
     settings = {"foreground": "yes", "pid": "", "syslog": "no", "debug": "notice"}
     head = "".join(f"{option} = {value}\n" for option, value in settings.items())
+    head += "".join(f"socket = r:{option}={value}\n" for option, value in KEEPALIVE.items())
     return f"{head}[postgresql]\n" + "".join(f"{option} = {value}\n" for option, value in lines.items())
 
 

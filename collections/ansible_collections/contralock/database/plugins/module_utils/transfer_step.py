@@ -123,7 +123,7 @@ def check(request: Request, source: Path) -> Prediction:
 
 
 def _assert_sound(source: Path, progress: Progress | None) -> None:
-    """Refuse a source that contradicts itself: where an index has all the columns, SQLite reads rows from that."""
+    """Refuse a source that contradicts itself: of a row and an index without it nobody knows which is right."""
     if progress:
         progress({"line": f"check: the integrity of {source}"})
     with contextlib.closing(open_source(source)) as opened:
