@@ -158,6 +158,24 @@ def test_names_are_those_that_postgresql_takes(names: list[str], rule: NamingRul
     assert all(len(name.encode()) <= 63 for name in placed)
 
 
+def test_a_name_that_cannot_be_the_rules_is_asked_about(draft: Drafts) -> None:
+    made = draft(
+        f"""CREATE TABLE t (userId, user_id, xmin, plain, {"x" * 70}); CREATE TABLE "OrderItems" (id);
+        CREATE TABLE order_items (id); CREATE TABLE tables (id)""",
+        naming=NamingRule.SNAKE_CASE,
+        reserved=frozenset(["tables"]),
+    )
+    found = {place: each.text for each in made.questions for place in each.places if " here it is " in each.text}
+    assert {place: text.partition(": here")[0] for place, text in found.items()} == {
+        "t.userId": "the naming rule makes user_id of user_id, too",
+        "OrderItems": "the naming rule makes order_items of order_items, too",
+        "tables": "PostgreSQL's own catalog has a table of this name, which it finds first",
+        "t.xmin": "every table of PostgreSQL has a column of this name",
+        f"t.{'x' * 70}": "PostgreSQL does not take the whole name",
+    }
+    assert found["t.userId"].endswith(": here it is user_id_2; does the application find it there?")
+
+
 def test_free_names_are_given_out_once() -> None:
     free = FreeNames(["a"])
     assert [free.take("a"), free.take("a"), free.take("b")] == ["a_2", "a_3", "b"]

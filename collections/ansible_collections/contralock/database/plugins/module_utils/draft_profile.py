@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from .draft_profile_columns import ColumnMaker
 from .draft_profile_expressions import implied
 from .draft_profile_links import Place, choose_all
 from .draft_profile_makers import RECORDS, Maker, find_maker, left_over_of
-from .draft_profile_model import Draft, DraftTable, Quote
+from .draft_profile_model import Draft, DraftColumn, DraftTable, Quote
 from .draft_profile_names import FreeNames, natural_name, place_names
 from .draft_profile_pieces import PieceMaker
 from .draft_profile_source import TableDetail, pairs_of, read_detail, read_texts
@@ -179,14 +179,28 @@ class _Drafter:
         for kind, texts in (("view", self._draft.views), ("trigger", self._draft.triggers)):
             for name in texts:
                 self._draft.ask(name, f"the {kind} is not moved: write it in PostgreSQL's words if it is needed")
+        self._ask_about_names(
+            self._draft.tables, "PostgreSQL's own catalog has a table of this name, which it finds first"
+        )
         for table in self._draft.tables:
-            if table.source in self._order.reserved:
-                question = "PostgreSQL's own catalog has a table of this name, which it finds first"
-                self._draft.ask(
-                    table.source, f"{question}: here it is {table.target}; does the application find it there?"
-                )
+            self._ask_about_names(
+                table.columns, "every table of PostgreSQL has a column of this name", f"{table.source}."
+            )
             if refusal := unspeakable("public", {table.target: [column.target for column in table.columns]}):
                 self._draft.ask(table.source, f"{refusal.fact}: use the engine arrow, or rename them")
+
+    def _ask_about_names(
+        self, named: Sequence[DraftTable] | Sequence[DraftColumn], taken: str, before: str = ""
+    ) -> None:
+        """Ask about what could not have the name that the naming rule gives it: its name is what is looked for."""
+        holders = {each.target: each.source for each in named}
+        for each in named:
+            if each.renamed:
+                natural = natural_name(each.source, self._order.naming)
+                why = f"the naming rule makes {natural} of {holders[natural]}, too" if natural in holders else taken
+                why = why if natural else "PostgreSQL does not take the whole name"
+                question = f"{why}: here it is {each.target}; does the application find it there?"
+                self._draft.ask(f"{before}{each.source}", question)
 
 
 def _names(schema: SourceSchema, table: str) -> set[str]:
