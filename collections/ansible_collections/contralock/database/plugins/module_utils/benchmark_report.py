@@ -9,6 +9,8 @@ from typing import Any
 
 import jsonschema
 
+from .run_step import counted
+
 Measurement = Mapping[str, Any]
 
 
@@ -71,19 +73,19 @@ def told(document: Mapping[str, Any]) -> Iterator[str]:
 
 def money_told(document: Mapping[str, Any]) -> tuple[bool, str]:
     """Return whether all money was there after each measurement, and the same as a sentence."""
-    counted = [each for each in document["measurements"] if each.get("money")]
-    wrong = [each for each in counted if is_wrong(each["money"])]
+    moving = [each for each in document["measurements"] if each.get("money")]
+    wrong = [each for each in moving if is_wrong(each["money"])]
     if wrong:
         first = wrong[0]
         amounts = f"{first['money']['before']:,} before, {first['money']['after']:,} after"
-        where = f"{first['workload']} on {first['database']} with {first['clients']} {_clients(first['clients'])}"
+        where = f"{first['workload']} on {first['database']} with {counted(first['clients'], 'client')}"
         if first["money"].get("wrong_accounts"):
             amounts += f", {first['money']['wrong_accounts']:,} accounts with another sum than was moved"
-        share = f"{len(wrong):,} of {len(counted):,} measurements"
+        share = f"{len(wrong):,} of {len(moving):,} measurements"
         return False, f"Money was lost or doubled in {share}: {where}, {amounts}."
-    if not counted:
+    if not moving:
         return True, "No measurement moved money."
-    number = f"{len(counted):,} {'measurement' if len(counted) == 1 else 'measurements'}"
+    number = counted(len(moving), "measurement")
     return True, f"No money was lost or doubled: all of it was there before and after each of {number}."
 
 
@@ -106,11 +108,7 @@ def _compared(measurements: Sequence[Measurement]) -> Iterator[dict[str, Any]]:
 def _said(compared: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a sentence for the fewest and for the most clients."""
     ends = [*compared[:1], *compared[1:][-1:]]
-    return [f"{each['said']} with {each['clients']:,} {_clients(each['clients'])}." for each in ends]
-
-
-def _clients(number: int) -> str:
-    return "client" if number == 1 else "clients"
+    return [f"{each['said']} with {counted(each['clients'], 'client')}." for each in ends]
 
 
 def _ratio(postgresql: float, sqlite: float) -> dict[str, str]:

@@ -137,8 +137,9 @@ class _Row:
             self.add(content)
             return
         there = np.asarray(array.is_valid())
-        kept = np.ascontiguousarray(content)[there]
-        self._add_any_length(np.where(there, width, _NULL), np.where(there, width, 0), pa.py_buffer(kept))
+        self._flush(np.where(there, width, _NULL))
+        ends = np.cumsum(np.where(there, width, 0))
+        self._append(np.concatenate([[0], ends]).astype(np.int64), pa.py_buffer(np.ascontiguousarray(content)[there]))
 
     def add_any_length(self, array: pa.Array) -> None:
         """Add a field that is as long as each of these binary values; null has no bytes."""
@@ -155,11 +156,6 @@ class _Row:
             return _content(self._pieces[0])
         between = pa.scalar(b"", pa.large_binary())
         return _content(pc.binary_join_element_wise(*self._pieces, between, null_handling="skip"))
-
-    def _add_any_length(self, told: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], content: pa.Buffer) -> None:
-        self._flush(told)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        self._append(offsets, content)
 
     def _append(self, offsets: npt.NDArray[np.int64], content: pa.Buffer) -> None:
         buffers = [None, pa.py_buffer(offsets), content]

@@ -12,10 +12,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .ecmascript import WHITE_SPACE, trim
 from .errors import MigrationError
 
 #: ECMA-262: ``\s`` is WhiteSpace and LineTerminator; ``.`` and, with the flag m, ``^`` and ``$`` know four line ends.
-_SPACE = r"[\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"
+_SPACE = f"[{WHITE_SPACE}]"
 _BEGIN = r"(?:\A|(?<=[\n\r\u2028\u2029]))"
 _END = r"(?=[\n\r\u2028\u2029]|\Z)"
 _NO_LINE_END = r"[^\n\r\u2028\u2029]"
@@ -26,7 +27,6 @@ _ASSIGNMENT = re.compile(
     rf"{_SPACE}*(?:#{_NO_LINE_END}*)?{_END}"
 )
 _SURROUNDING_QUOTES = re.compile(rf"{_BEGIN}(['\"`])([\s\S]*)\1{_END}")
-_TRIM = re.compile(rf"\A{_SPACE}*|{_SPACE}*\Z")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 #: Read alike by dotenv, by a shell, by systemd's EnvironmentFile= and by docker compose.
@@ -63,7 +63,7 @@ def assignments(text: str) -> Iterator[Assignment]:
     lines = re.sub(r"\r\n?", "\n", text)
     for match in _ASSIGNMENT.finditer(lines):
         raw = match[2] or ""
-        trimmed = _TRIM.sub("", raw)
+        trimmed = trim(raw)
         # An empty value stands right behind the sign: white space may separate it from a comment.
         start = match.end(2) if match[2] is None else match.start(2)
         if match[2] is None:

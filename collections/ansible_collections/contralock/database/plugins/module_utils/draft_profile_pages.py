@@ -211,11 +211,7 @@ def _rule(rule: object) -> str:
 
 def _scalar(text: str) -> str:
     """Return a text as YAML, in quotes wherever a reader could take it for something else."""
-    if (
-        text.isascii()
-        and text.isidentifier()
-        and text.lower() not in ("true", "false", "null", "yes", "no", "on", "off")
-    ):
+    if text.isascii() and text.isidentifier() and text.lower() not in _YAML_WORDS:
         return text
     return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=1 << 20)).strip()
 

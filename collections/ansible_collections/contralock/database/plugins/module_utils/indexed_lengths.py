@@ -52,6 +52,11 @@ class IndexedLengths:
 
 def spelled_columns(index: Index, catalog: Catalog) -> list[str | None]:
     """Return the columns of an index, which PostgreSQL quotes where they need it; None for each expression."""
-    names = [column.name for column in catalog.columns_of(index.table)]
-    spelled = {name: name for name in names} | {quote_identifier(name): name for name in names}
+    spelled = columns_as_spelled(index.table, catalog)
     return [spelled.get(each) for each in index.columns]
+
+
+def columns_as_spelled(table: str, catalog: Catalog) -> Mapping[str, str]:
+    """Return each spelling that PostgreSQL may have for a table's columns in an index, to the column."""
+    names = [column.name for column in catalog.columns_of(table)]
+    return {name: name for name in names} | {quote_identifier(name): name for name in names}

@@ -31,7 +31,7 @@ from .schema_history import (
     refuse_foreign,
     remove_record,
 )
-from .table_ownership import hand_over, holder_of, to_hand_over
+from .table_ownership import current_role, hand_over, holder_of, to_hand_over
 
 State = Literal["present", "reverted"]
 
@@ -261,7 +261,7 @@ def _apply(connection: Connection, request: Request, change: Change) -> str:
         run_text(connection, change, "up")
         prepare_transaction(connection, request.schema, request.lock_wait)
         after = snapshot(connection, request.schema)
-        if faults := after.faults(_current_role(connection)):
+        if faults := after.faults(current_role(connection)):
             raise MigrationError(
                 f"{what} leaves a schema that is not whole: {'; '.join(faults)}",
                 "Let the change make valid indexes and validated constraints, owned by the role that connects",
@@ -320,11 +320,6 @@ def _verify(connection: Connection, schema: str, record: Record, name: str) -> N
     catalog = snapshot(connection, schema)
     if drift := _drift(record, catalog):
         raise drifted(record, catalog, drift)
-
-
-def _current_role(connection: Connection) -> str:
-    row = connection.execute("SELECT current_user").fetchone()
-    return str(row[0]) if row else ""
 
 
 @contextmanager

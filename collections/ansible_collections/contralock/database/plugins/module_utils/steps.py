@@ -29,79 +29,77 @@ class Step:
         name: As the journal has it.
         title: What the step does, for a person.
         application_after: What the application uses once the step is done; ``unchanged`` when the step leaves it alone.
-        before_flip: Whether the application's switch still stands where it stood when the run began.
         on_failure_next: The command to type when the step failed and its cause is mended.
     """
 
     name: str
     title: str
     application_after: Application
-    before_flip: bool
     on_failure_next: str
 
 
-def _steps(again: str, *rows: tuple[str, str, Application, bool]) -> tuple[Step, ...]:
+def _steps(again: str, *rows: tuple[str, str, Application]) -> tuple[Step, ...]:
     return tuple(Step(*row, on_failure_next=again) for row in rows)
 
 
 CUT_OVER = _steps(
     CUT_OVER_AGAIN,
-    ("open", "Open the run", "unchanged", True),
-    ("preflight", "Check everything before anything is changed", "unchanged", True),
-    ("keep_out", "Keep users out", "unchanged", True),
-    ("stop", "Stop the application", "stopped", True),
-    ("fence", "Close the SQLite file to every process", "unchanged", True),
-    ("back_up", "Back up the SQLite file", "unchanged", True),
-    ("transfer", "Load every row into PostgreSQL", "unchanged", True),
-    ("compare", "Compare every cell", "unchanged", True),
-    ("grant", "Let the application's role connect", "unchanged", True),
-    ("configure", "Write the connection into the application's configuration", "unchanged", True),
-    ("flip", "Switch the application to PostgreSQL", "unchanged", False),
-    ("start", "Start the application", "PostgreSQL", False),
-    ("prove", "Prove that the application uses PostgreSQL", "unchanged", False),
-    ("let_in", "Let users in", "unchanged", False),
-    ("close", "Close the run", "unchanged", False),
+    ("open", "Open the run", "unchanged"),
+    ("preflight", "Check everything before anything is changed", "unchanged"),
+    ("keep_out", "Keep users out", "unchanged"),
+    ("stop", "Stop the application", "stopped"),
+    ("fence", "Close the SQLite file to every process", "unchanged"),
+    ("back_up", "Back up the SQLite file", "unchanged"),
+    ("transfer", "Load every row into PostgreSQL", "unchanged"),
+    ("compare", "Compare every cell", "unchanged"),
+    ("grant", "Let the application's role connect", "unchanged"),
+    ("configure", "Write the connection into the application's configuration", "unchanged"),
+    ("flip", "Switch the application to PostgreSQL", "unchanged"),
+    ("start", "Start the application", "PostgreSQL"),
+    ("prove", "Prove that the application uses PostgreSQL", "unchanged"),
+    ("let_in", "Let users in", "unchanged"),
+    ("close", "Close the run", "unchanged"),
 )
 
 ROLL_BACK = _steps(
     ROLL_BACK_AGAIN,
-    ("open", "Open the run", "unchanged", True),
-    ("examine", "Check the backup, and count later writes in PostgreSQL", "unchanged", True),
-    ("keep_out", "Keep users out", "unchanged", True),
-    ("stop", "Stop the application", "stopped", True),
-    ("revoke", "Keep the application's role out of PostgreSQL", "unchanged", True),
-    ("recount", "Count later writes again, now that nobody can write", "unchanged", True),
-    ("restore", "Put the SQLite file back", "unchanged", True),
-    ("unfence", "Open the SQLite file to the application", "unchanged", True),
-    ("flip", "Switch the application to SQLite", "unchanged", False),
-    ("start", "Start the application", "SQLite", False),
-    ("prove", "Prove that the application uses SQLite", "unchanged", False),
-    ("let_in", "Let users in", "unchanged", False),
-    ("close", "Close the run", "unchanged", False),
+    ("open", "Open the run", "unchanged"),
+    ("examine", "Check the backup, and count later writes in PostgreSQL", "unchanged"),
+    ("keep_out", "Keep users out", "unchanged"),
+    ("stop", "Stop the application", "stopped"),
+    ("revoke", "Keep the application's role out of PostgreSQL", "unchanged"),
+    ("recount", "Count later writes again, now that nobody can write", "unchanged"),
+    ("restore", "Put the SQLite file back", "unchanged"),
+    ("unfence", "Open the SQLite file to the application", "unchanged"),
+    ("flip", "Switch the application to SQLite", "unchanged"),
+    ("start", "Start the application", "SQLite"),
+    ("prove", "Prove that the application uses SQLite", "unchanged"),
+    ("let_in", "Let users in", "unchanged"),
+    ("close", "Close the run", "unchanged"),
 )
 
 REHEARSE = _steps(
     REHEARSE_AGAIN,
-    ("open", "Open the run", "unchanged", True),
-    ("snapshot", "Take a snapshot while the application runs", "unchanged", True),
-    ("scratch", "Make the scratch database", "unchanged", True),
-    ("transfer", "Load every row into the scratch database", "unchanged", True),
-    ("compare", "Compare every cell", "unchanged", True),
-    ("drop", "Remove the scratch database", "unchanged", True),
-    ("close", "Close the run", "unchanged", True),
+    ("open", "Open the run", "unchanged"),
+    ("snapshot", "Take a snapshot while the application runs", "unchanged"),
+    ("scratch", "Make the scratch database", "unchanged"),
+    ("transfer", "Load every row into the scratch database", "unchanged"),
+    ("compare", "Compare every cell", "unchanged"),
+    ("drop", "Remove the scratch database", "unchanged"),
+    ("close", "Close the run", "unchanged"),
 )
 
 BENCHMARK = _steps(
     BENCHMARK_AGAIN,
-    ("open", "Open the run", "unchanged", True),
+    ("open", "Open the run", "unchanged"),
     # Of the live file, or after a cut-over of its backup.
-    ("snapshot", "Take a copy of the SQLite file", "unchanged", True),
-    ("scratch", "Make the scratch database", "unchanged", True),
-    ("transfer", "Load every row into the scratch database", "unchanged", True),
-    ("compare", "Compare every cell", "unchanged", True),
-    ("measure", "Measure both", "unchanged", True),
-    ("drop", "Remove the copies", "unchanged", True),
-    ("close", "Close the run", "unchanged", True),
+    ("snapshot", "Take a copy of the SQLite file", "unchanged"),
+    ("scratch", "Make the scratch database", "unchanged"),
+    ("transfer", "Load every row into the scratch database", "unchanged"),
+    ("compare", "Compare every cell", "unchanged"),
+    ("measure", "Measure both", "unchanged"),
+    ("drop", "Remove the copies", "unchanged"),
+    ("close", "Close the run", "unchanged"),
 )
 
 VERBS: Mapping[str, tuple[Step, ...]] = {

@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from .catalog import Catalog, Description, Index
+from .indexed_lengths import columns_as_spelled
 from .plan import Plan, TablePlan
 from .recorded_schema import alteration, without_objects
-from .source_file import explained, quote_identifier
+from .source_file import explained
 from .source_schema import ask_schema
 from .target_moment import Moment
 
@@ -137,9 +138,7 @@ class _Declared:
 
     def _members(self, index: Index) -> dict[str, str]:
         """Return each column of a uniqueness of all rows, with the function of it that is unique; else nothing."""
-        # PostgreSQL quotes a column in an index where its name needs that.
-        names = [column.name for column in self.plan.catalog.columns_of(index.table)]
-        spelled = {name: name for name in names} | {quote_identifier(name): name for name in names}
+        spelled = columns_as_spelled(index.table, self.plan.catalog)
         found: dict[str, str] = {}
         for member in index.columns if index.unique and not index.partial else ():
             computed = _FUNCTION.fullmatch(member)

@@ -98,7 +98,7 @@ def hand_over(connection: Connection, schema: str, wanted: str | None) -> list[s
     if change is None:
         return []
     names = {"schema": sql.Identifier(schema), "role": sql.Identifier(change.wanted)}
-    back = change.wanted == _current_role(connection)
+    back = change.wanted == current_role(connection)
     if not back:
         connection.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}").format(**names))
     for statement in change.statements:
@@ -117,7 +117,7 @@ def _change(connection: Connection, schema: str, wanted: str | None) -> _Change 
     """Return what is to be done; None when nothing is."""
     if wanted is None:
         return None
-    me, holder = _current_role(connection), holder_of(connection, schema)
+    me, holder = current_role(connection), holder_of(connection, schema)
     role = wanted or me
     given = {"schema": schema, "wanted": role, "owners": [me, *([holder] if holder else [])]}
     found = connection.execute(_OBJECTS, given).fetchall()
@@ -134,6 +134,7 @@ def _mark(connection: Connection, schema: str, role: str | None) -> None:
     connection.execute(comment.format(sql.Identifier(RECORD_SCHEMA), sql.Literal(found[0] if found else None)))
 
 
-def _current_role(connection: Connection) -> str:
+def current_role(connection: Connection) -> str:
+    """Return the role whose rights the session has."""
     found = connection.execute("SELECT current_user::text").fetchone()
     return str(found[0]) if found else ""
