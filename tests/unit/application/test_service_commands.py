@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.contralock.database.plugins.module_utils.left_over import MARKER, end, of_run
 
 from tests.playbooks import keep, play
 
@@ -98,6 +102,26 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_began_and_its_time_is_to
     assert late not in said[2]
     assert """"sh -c 'echo no >&2; exit 124'" ended with 124. no Run it by hand on localhost""" in said[3]
     assert f"ended with -9{late}, and " in said[4]
+
+
+def test_a_command_that_outlives_its_controller_is_found_by_the_next_run_and_what_it_starts_is_not(tmp_path):
+    begun, root = tmp_path / "begun", tmp_path / "runs"
+    # A program of its own, as an application is that a start command leaves behind.
+    closing = [
+        "sh",
+        "-c",
+        f"setsid --fork sh -c 'env > {begun}.new; mv {begun}.new {begun}; exec sleep 31'; exec sleep 60",
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(said_by, tmp_path, [("close", door("close", closing))], migration_run_root=f"{root}/")
+        while not begun.exists():
+            assert not going.done(), going.result()
+            time.sleep(0.05)
+        found = of_run(root, root / "lock")
+        assert sorted(one.name for one in found) == ["sleep", "timeout"]
+        end(found)
+        assert "ended with " in going.result()[0]
+    assert MARKER not in begun.read_text()
 
 
 def test_a_start_that_stays_in_the_foreground_is_ended_and_a_status_that_hangs_is_no_answer(tmp_path):
