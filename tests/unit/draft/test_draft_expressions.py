@@ -14,7 +14,9 @@ COLUMNS = {
     "a": Known("a"),
     "b c": Known('"b c"'),
     "flag": Known("flag", boolean=True),
-    "name": Known("name", folded=True),
+    "name": Known("name", folded=True, text=True),
+    "t": Known("t", text=True),
+    "u": Known("u", text=True),
 }
 
 
@@ -37,6 +39,16 @@ COLUMNS = {
         ("lower(trim(upper([b c])))", 'lower((trim(upper("b c" COLLATE "C"))) COLLATE "C")'),
         ("a || '-' || \"b c\"", "a || '-' || \"b c\""),
         ("CASE WHEN a > 1 THEN 'x' ELSE 'y' END", "CASE WHEN a > 1 THEN 'x' ELSE 'y' END"),
+        # SQLite orders texts by their bytes, a database of PostgreSQL as it was made.
+        ("t > 'a' AND u = 'x' AND a >= 1", "t COLLATE \"C\" > 'a' AND u = 'x' AND a >= 1"),
+        ("'m' BETWEEN t AND u OR u = 'x'", "'m' BETWEEN t COLLATE \"C\" AND u COLLATE \"C\" OR u = 'x'"),
+        ("NOT t = 'x' AND u NOT BETWEEN 'a' AND 'b'", "NOT t = 'x' AND u COLLATE \"C\" NOT BETWEEN 'a' AND 'b'"),
+        ("CASE WHEN a THEN t ELSE u END < 'x'", 'CASE WHEN a THEN t COLLATE "C" ELSE u COLLATE "C" END < \'x\''),
+        ("length(t) > 5 AND lower(u) <= 'm'", "length(t) > 5 AND lower(u COLLATE \"C\") <= 'm'"),
+        (
+            "trim(name) < 'x' AND (t || u) >= 'y'",
+            'trim(name COLLATE "C") < \'x\' AND (t COLLATE "C" || u COLLATE "C") >= \'y\'',
+        ),
     ],
 )
 def test_what_means_the_same_is_taken_over(sqlite: str, postgresql: str) -> None:

@@ -28,6 +28,8 @@ _BY_POSTGRESQL = (
 )
 #: Types that a number of the row can have.
 _WHOLE = ("smallint", "integer", "bigint")
+#: Types whose values are in the order of a collation.
+TEXTS = ("text", "varchar", "char")
 
 
 def known_columns(detail: TableDetail, columns: list[DraftColumn], draft: Draft) -> dict[str, Known]:
@@ -37,6 +39,7 @@ def known_columns(detail: TableDetail, columns: list[DraftColumn], draft: Draft)
             target=draft.quote(column.target),
             boolean=column.type == "boolean",
             folded=detail.text.collation(column.source) not in ("", "BINARY"),
+            text=column.type.partition("(")[0] in TEXTS,
         )
         for column in columns
     }

@@ -2,9 +2,9 @@
 
 Only what both understand alike is taken over: columns, constants, comparisons, AND, OR, NOT, IN, BETWEEN, IS NULL,
 CASE, sums and products, ``||`` and a few functions (lower() and upper() in a collation in which they know ASCII letters
-only, as in SQLite). Left out on purpose: division (an error by zero there, NULL here),
-LIKE (blind to case here), IS between values, functions of dates and JSON, and everything about a column whose collation
-is blind to case. What is taken over is tried on a server before it stands in a draft.
+only, as in SQLite, and texts that are ordered in one that goes by their bytes). Left out on purpose: division (an error
+by zero there, NULL here), LIKE (blind to case here), IS between values, functions of dates and JSON, and everything
+about a column whose collation is blind to case. What is taken over is tried on a server before it stands in a draft.
 Sources: https://www.sqlite.org/lang_expr.html; PostgreSQL manual, "Functions and Operators".
 """
 
@@ -22,7 +22,12 @@ _FUNCTIONS |= {"IFNULL": "coalesce", "NULLIF": "nullif", "TRIM": "trim"}
 _SIGNS = {"==": "=", "!=": "<>"} | {sign: sign for sign in ("=", "<>", "<", "<=", ">", ">=", "||", "(", ")", ",")}
 _SUMS = ("+", "-", "*")
 _EQUAL = ("=", "==", "<>", "!=")
-#: In this collation lower() and upper() know the letters of ASCII only, as SQLite's do.
+_ORDERS = ("<", "<=", ">", ">=")
+#: What parts comparisons; the AND of a BETWEEN does not.
+_BETWEEN_COMPARISONS = ("AND", "OR", "NOT")
+#: Functions of texts whose result has no order of texts, or has the right one.
+_ORDERLESS = ("LOWER", "UPPER", "LENGTH")
+#: In this collation lower() and upper() know the letters of ASCII only, and texts go by their bytes, as in SQLite.
 _ASCII = 'COLLATE "C"'
 _TRUTHS = {"0": "false", "1": "true"}
 
@@ -35,11 +40,13 @@ class Known:
         target: Its name in the target, quoted where it has to be.
         boolean: Whether it becomes a boolean, so that 0 and 1 beside it become false and true.
         folded: Whether its own collation takes different texts for the same.
+        text: Whether it is a text there, so that its order is a collation's.
     """
 
     target: str
     boolean: bool = False
     folded: bool = False
+    text: bool = False
 
 
 def translate(tokens: Sequence[Token], columns: Mapping[str, Known]) -> str | None:
@@ -54,17 +61,62 @@ def translate(tokens: Sequence[Token], columns: Mapping[str, Known]) -> str | No
     if not tokens or ("||" in texts and texts & set(_SUMS)):
         return None
     words: list[str] = []
+    ordered = _ordered(tokens, columns)
     for at, token in enumerate(tokens):
         word = _word(tokens, at, columns)
         if word is None:
             return None
         words.append(word if token.kind != "number" else _number(tokens, at, columns))
+        if at in ordered:
+            words[at] += f" {_ASCII}"
     return _joined(_folding_ascii(tokens, words))
 
 
 def folds(tokens: Sequence[Token]) -> bool:
     """Tell whether an expression calls what folds ASCII letters alone in SQLite, and every letter in PostgreSQL."""
     return any(_folds(tokens, at) for at in range(len(tokens)))
+
+
+def orders(tokens: Sequence[Token], columns: Mapping[str, Known]) -> bool:
+    """Tell whether an expression depends on the order of texts, which is that of their bytes in SQLite."""
+    return bool(_ordered(tokens, columns))
+
+
+def _ordered(tokens: Sequence[Token], columns: Mapping[str, Known]) -> set[int]:
+    """Return the places of the columns of text that are held against something by <, <=, >, >= or BETWEEN."""
+    found: set[int] = set()
+    for part in _comparisons(tokens):
+        if any(tokens[at].text in _ORDERS or tokens[at].keyword == "BETWEEN" for at in part):
+            found.update(at for at in part if _is_ordered_text(tokens, at, columns))
+    return found
+
+
+def _comparisons(tokens: Sequence[Token]) -> Iterator[list[int]]:
+    """Yield the places of the tokens of each comparison; a CASE, whose result may be compared, is not parted."""
+    if any(token.keyword == "CASE" for token in tokens):
+        yield list(range(len(tokens)))
+        return
+    part: list[int] = []
+    between = False
+    for at, token in enumerate(tokens):
+        joins = (between and token.keyword == "AND") or (token.keyword == "NOT" and _follows(tokens, at, "BETWEEN"))
+        if token.keyword in _BETWEEN_COMPARISONS and not joins:
+            yield part
+            part = []
+        else:
+            part.append(at)
+        between = (between or token.keyword == "BETWEEN") and token.keyword != "AND"
+    yield part
+
+
+def _follows(tokens: Sequence[Token], at: int, keyword: str) -> bool:
+    return at + 1 < len(tokens) and tokens[at + 1].keyword == keyword
+
+
+def _is_ordered_text(tokens: Sequence[Token], at: int, columns: Mapping[str, Known]) -> bool:
+    known = columns.get(tokens[at].value.lower()) if tokens[at].kind in ("word", "name") else None
+    orderless = _is_argument(tokens, at) and tokens[at - 2].keyword in _ORDERLESS
+    return known is not None and known.text and not orderless
 
 
 def _folds(tokens: Sequence[Token], at: int) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from .conversion_base import shortened
-from .draft_profile_columns import known_columns
+from .draft_profile_columns import TEXTS, known_columns
 from .draft_profile_ddl import Tokens, spelled
-from .draft_profile_expressions import Known, folds, implied, translate
+from .draft_profile_expressions import Known, folds, implied, orders, translate
 from .draft_profile_links import Place, can_be_joined
 from .draft_profile_model import Draft, DraftTable, Piece, PieceKind
 from .draft_profile_names import FreeNames
@@ -16,9 +16,9 @@ from .draft_profile_study import Choice, Study
 
 #: A B-tree of PostgreSQL takes no longer entry (BTMaxItemSize with pages of 8 KB, in bytes).
 _LONGEST_ENTRY = 2700
-_TEXTS = ("text", "varchar")
-_ASCII_ONLY = 'in SQLite lower() and upper() know ASCII letters only, as they do in the collation "C"; a query finds '
-_ASCII_ONLY += "an index on it when it says the same"
+_ASCII_ONLY = 'in SQLite lower() and upper() know ASCII letters only, as they do in the collation "C"'
+_BY_BYTES = 'SQLite orders texts by their bytes, as the collation "C" does'
+_SAID_AGAIN = "a query finds the index when it says the same"
 _JSON = ("json", "jsonb")
 
 
@@ -81,23 +81,22 @@ class PieceMaker:
             if double := _double_of(index, plain, body, seen):
                 said = shortened(index.name) if index.origin == "c" else f"UNIQUE {body}"
                 table.remarks.append(f"{said} is left out: {double} does the same")
-                continue
-            yield self._index(table, index, plain, body, place)
+            elif index.origin == "u" and plain:
+                name = self._free.take(f"{table.target}_{'_'.join(plain)}_key")
+                yield Piece(PieceKind.UNIQUE, table.target, name, f"UNIQUE {self._listed(plain)}", place=table.source)
+            else:
+                yield self._index(table, index, known, body, place)
 
-    def _index(self, table: DraftTable, index: SourceIndex, plain: tuple[str, ...], body: str, place: str) -> Piece:
-        if index.origin == "u" and plain:
-            name = self._free.take(f"{table.target}_{'_'.join(plain)}_key")
-            return Piece(PieceKind.UNIQUE, table.target, name, f"UNIQUE {self._listed(plain)}", place=table.source)
+    def _index(self, table: DraftTable, index: SourceIndex, known: Mapping[str, Known], body: str, place: str) -> Piece:
         columns = self._names(table, [member.column for member in index.members if member.column])
         name = self._free.take(index.name if index.origin == "c" else "_".join([table.target, *columns, "key"]))
         unique = "UNIQUE " if index.unique else ""
         statement = f"CREATE {unique}INDEX {self._draft.quote(name)} ON {self._draft.quote(table.target)} {body}"
         folded = any(member.collation == "NOCASE" for member in index.members)
-        expressions = [index.where or (), *(member.expression for member in index.members)]
         reasons = ["blind to the case of ASCII letters, as NOCASE is"] if folded else []
-        reasons += [_ASCII_ONLY] if any(map(folds, expressions)) else []
-        why = "; ".join(reasons)
-        return Piece(PieceKind.INDEX, table.target, name, statement, why, table.source, place)
+        reasons += _reasons([index.where or (), *(member.expression for member in index.members)], known)
+        reasons += [_SAID_AGAIN] if reasons[folded:] else []
+        return Piece(PieceKind.INDEX, table.target, name, statement, "; ".join(reasons), table.source, place)
 
     def _index_body(self, table: DraftTable, index: SourceIndex, known: Mapping[str, Known]) -> str | None:
         """Return the members and the WHERE of an index; None when they cannot be said."""
@@ -115,7 +114,7 @@ class PieceMaker:
         else:
             column = self._targets[table.source, member.column]
             text = self._draft.quote(column.target)
-            if column.type.partition("(")[0] in _TEXTS:
+            if column.type.partition("(")[0] in TEXTS:
                 # In the collation "C" lower() knows the letters of ASCII only, as NOCASE does.
                 folds = {"NOCASE": f'lower({text} COLLATE "C")', "RTRIM": f"rtrim({text})"}
                 text = folds.get(member.collation, text)
@@ -143,7 +142,7 @@ class PieceMaker:
                 table.target,
                 name,
                 f"CHECK ({expression})",
-                _ASCII_ONLY if folds(check.expression) else "",
+                "; ".join(_reasons([check.expression], known)),
                 place=table.source,
                 source=f"CHECK ({said})",
             )
@@ -193,6 +192,13 @@ class PieceMaker:
 
     def _listed(self, names: Iterable[str]) -> str:
         return f"({', '.join(map(self._draft.quote, names))})"
+
+
+def _reasons(expressions: Iterable[Tokens], known: Mapping[str, Known]) -> list[str]:
+    """Return why expressions name a collation."""
+    every = list(expressions)
+    reasons = [_ASCII_ONLY] if any(map(folds, every)) else []
+    return reasons + ([_BY_BYTES] if any(orders(each, known) for each in every) else [])
 
 
 def _double_of(index: SourceIndex, plain: tuple[str, ...], body: str, seen: dict[tuple[object, ...], str]) -> str:
