@@ -3,23 +3,22 @@
 
 Usage: run_node_tests.py [--image IMAGE ...] [TEST.js ...]    (no TEST.js: all of them)
 
-Nothing is installed on this machine but what its cache of npm packages holds, and nothing is left of the container.
+Nothing is installed on this machine but what its cache of npm packages holds, and nothing is left of the containers:
+they belong to a run, as the hosts of scenarios do.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from build_images import PODMAN, run
+from build_images import run
+from host_runs import LABEL, PODMAN, PROJECT, end_on_signals, host_run, run_into
 
-PROJECT = Path(__file__).resolve().parents[2]
 APPLICATION = PROJECT / "files/application"
 PACK = PROJECT / "roles/sample_application/files/pack_application.py"
 IMAGES = ("debian12-full", "debian13-full")
@@ -43,7 +42,7 @@ def make_sources(folder: Path) -> None:
         run(sys.executable, str(script), str(folder / f"{form}.sqlite"), "--rows=600", f"--like={form}", "--quiet")
 
 
-def run_in(image: str, folder: Path, modules: Path, files: list[str]) -> int:
+def run_in(image: str, name: str, folder: Path, modules: Path, files: list[str]) -> int:
     """Run the tests in a container of one image; the exit code of Node's test runner."""
     reference = json.loads(run(sys.executable, str(Path(__file__).with_name("build_images.py")), image))[image]
     mounts = {
@@ -53,21 +52,18 @@ def run_in(image: str, folder: Path, modules: Path, files: list[str]) -> int:
         folder: f"{INSIDE}/sources",
     }
     volumes = [f"--volume={outside}:{inside}:ro" for outside, inside in mounts.items()]
-    command = [str(PODMAN), "run", "--rm", "--network=none", "--user=postgres", "--workdir=/tmp", "--log-driver=none"]
-    command += [f"--timeout={MOST_SECONDS}"]
+    command = [PODMAN, "run", "--rm", "--network=none", "--user=postgres", "--workdir=/tmp", "--log-driver=none"]
+    command += [f"--name={name}-node-{image}", f"--label={LABEL}={name}-node", f"--timeout={MOST_SECONDS}"]
     command += [*volumes, f"--env=TEST_SOURCES={INSIDE}/sources", "--entrypoint=node", reference]
+    command += [f"{INSIDE}/files/application/test/run.js", *(f"{INSIDE}/{file}" for file in files)]
     began = time.monotonic()
-    done = subprocess.run(
-        [*command, f"{INSIDE}/files/application/test/run.js", *(f"{INSIDE}/{file}" for file in files)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    passed = "passed" if done.returncode == 0 else "FAILED"
+    log = folder.parent / f"{image}.log"
+    returncode = run_into(log, command)
+    passed = "passed" if returncode == 0 else "FAILED"
     print(f"application on {image}: {passed} in {time.monotonic() - began:.0f} s", flush=True)
-    if done.returncode != 0:
-        print(done.stdout, done.stderr, sep="\n", flush=True)
-    return done.returncode
+    if returncode != 0:
+        print(log.read_text(encoding="utf-8", errors="replace"), flush=True)
+    return returncode
 
 
 def main() -> int:
@@ -77,15 +73,17 @@ def main() -> int:
     parser.add_argument("--image", action="append", choices=IMAGES, help="without it, all of them")
     parser.add_argument("--cache", default="~/.cache/contralock-migration/application", help="of npm packages")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="contralock-node-") as name:
-        folder = Path(name)
+    end_on_signals()
+    with host_run() as (name, directory):
+        folder = directory / "sources"
+        folder.mkdir()
         # The tests do not run as root, because PostgreSQL does not.
         folder.chmod(0o755)
         modules = unpack_modules(folder, arguments.cache)
         make_sources(folder)
         with ThreadPoolExecutor() as pool:
             images = arguments.image or IMAGES
-            codes = list(pool.map(lambda image: run_in(image, folder, modules, arguments.files), images))
+            codes = list(pool.map(lambda image: run_in(image, name, folder, modules, arguments.files), images))
     return 1 if any(codes) else 0
 
 
