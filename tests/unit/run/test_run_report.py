@@ -191,6 +191,8 @@ def test_a_way_back_that_changed_nothing_says_how_the_cut_over_has_left_the_appl
     record_step(back.run, "failed", "examine", {"message": "cannot connect to PostgreSQL"}, back.lease)
     leave_run(back.run, back.lease)
     left = "as the unfinished cut-over has left it: the way back changed nothing."
+    without = "roll_back.yml (when PostgreSQL is gone for good: with -e rollback_without_target=true)"
+    assert make_report(back.run)["next"].endswith(without)
     assert where(make_report(back.run)) == f"The application is configured for PostgreSQL, {left}"
     runs.do(runs.open(), "prove", "let_in")
     close_run(forward.run, "")

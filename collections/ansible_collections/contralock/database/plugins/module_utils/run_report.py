@@ -44,6 +44,8 @@ AFTERWARDS: Mapping[str, str] = {
     "rehearse": CUT_OVER_AGAIN,
     "benchmark": SHOW_RUN,
 }
+#: A server that is gone for good must not keep anybody there.
+WITHOUT_TARGET = " (when PostgreSQL is gone for good: with -e rollback_without_target=true)"
 AGAIN: Mapping[str, str] = {
     "cut_over": CUT_OVER_AGAIN,
     "roll_back": ROLL_BACK_AGAIN,
@@ -64,6 +66,7 @@ def make_report(run: RunDirectory) -> Report:
     inventory = opening.get("inventory") or ""
     tables = _tables(found)
     lease = read_lease(run.root)
+    failure = _failure(records) if outcome != "done" else None
     return {
         "run": run.id,
         "directory": str(run.path),
@@ -80,7 +83,7 @@ def make_report(run: RunDirectory) -> Report:
         "timeline": timeline(records),
         "steps": [_step(step, found.get(step.name)) for step in steps_of(run.verb)],
         "current": run.current().name,
-        "failure": _failure(records) if outcome != "done" else None,
+        "failure": failure,
         "takes_back": _taken_back(run, opening),
         "later_rows": _first(found, "later_rows"),
         "without_target": bool(_first(found, "without_target")),
@@ -96,7 +99,7 @@ def make_report(run: RunDirectory) -> Report:
             if (value := _first(found, name)) is not None
         },
         **documents_in(run.path),
-        "next": with_inventory(_next(run), inventory),
+        "next": with_inventory(_next(run, failure), inventory),
         "way_back": _way_back(run, inventory),
         "look_inside": _look_inside(run, opening) if outcome == "done" else None,
     }
@@ -201,11 +204,12 @@ def _failure(records: Sequence[Record]) -> dict[str, Any] | None:
     return failure
 
 
-def _next(run: RunDirectory) -> str:
+def _next(run: RunDirectory, failure: Mapping[str, Any] | None) -> str:
     outcome = run.outcome()
     if outcome == "done":
         return AFTERWARDS[run.verb]
-    return AGAIN[run.verb] if outcome else run.current().on_failure_next
+    gone = run.verb == "roll_back" and failure and "cannot connect to PostgreSQL" in failure["message"]
+    return (AGAIN[run.verb] if outcome else run.current().on_failure_next) + (WITHOUT_TARGET if gone else "")
 
 
 def _way_back(run: RunDirectory, inventory: Sequence[str] | str) -> str | None:
