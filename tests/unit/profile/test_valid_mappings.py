@@ -170,6 +170,13 @@ def test_the_schema_knows_every_maker() -> None:
     assert [each.value for each in Encoding if f"{each.value}: " not in entry["description"]] == []
 
 
+def test_no_text_offers_a_rule_that_is_refused() -> None:
+    (told,) = [line for line in SCHEMA["$defs"]["rule"]["description"].split(". ") if line.startswith("quarantine: ")]
+    assert "not carried out yet" in told
+    for path in (path for kind in ("*.md", "*.yml", "*.sql") for path in PROFILES.rglob(kind)):
+        assert "quarantine" not in path.read_text(encoding="utf-8"), path
+
+
 def test_the_schema_s_examples_are_valid() -> None:
     for example in SCHEMA["examples"]:
         parse_mapping(example, SCHEMA)

@@ -106,7 +106,7 @@ class Default:
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Rows whose value still does not fit go to a table that is closed to the application."""
+    """Reserved for rows to be set aside; a plan refuses it, because nothing carries it out."""
 
     name: ClassVar[str] = "quarantine"
 
