@@ -143,6 +143,10 @@ CORRUPTIONS: Mapping[str, Corruption] = {
             "t_json": "jsonb_set(v::jsonb, '{a,0,t}', '\"other\"')::json",
         }
     ),
+    "another dimension": Corruption({"t_integers": "ARRAY[v]", "t_texts": "ARRAY[v[1:1], v[2:2]]"}),
+    "another lower bound": Corruption(
+        {"t_integers": "('[0:2]=' || v::text)::integer[]", "t_texts": "('[5:6]=' || v::text)::text[]"}
+    ),
     "a neighbour": Corruption({"t_enum": _NEXT_MOOD}),
     "a trailing blank": Corruption(dict.fromkeys(_TEXTS, "v || ' '") | {"t_texts": "ARRAY[v[1] || ' ', v[2]]"}),
     "case only": Corruption(

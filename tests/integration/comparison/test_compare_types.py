@@ -30,15 +30,16 @@ SECRET = "Zq7-seeded-secret"
 SOURCE = f"""
 CREATE TABLE things (
     _id VARCHAR(36) PRIMARY KEY, name TEXT, code VARCHAR(20), fixed CHAR(4), mood TEXT, flag TINYINT(1), small INTEGER,
-    whole INTEGER, big BIGINT, price DECIMAL(8,2), ratio DOUBLE, at DATETIME, doc JSON, raw JSON, token VARCHAR(99));
+    whole INTEGER, big BIGINT, price DECIMAL(8,2), ratio DOUBLE, at DATETIME, doc JSON, raw JSON, token VARCHAR(99),
+    clock TIME);
 INSERT INTO things VALUES
  ('0A000000-0000-4000-8000-00000000000F', 'Zoë', 'AbC', 'ab', 'calm', 1, 7, 70, 9007199254740993, 97.5, 0.1,
   '2024-01-03 09:10:55.791 +00:00', '{{"b": [1, {{"deep": {{"er": "value one"}}}}], "a": null}}', '{{"x":1.0}}',
-  '{SECRET}-1'),
+  '{SECRET}-1', '23:59:59'),
  ('0b000000-0000-4000-8000-000000000001', '', 'x', '', 'so so', 0, -7, -70, -9223372036854775808, 100, -0.0,
-  '1999-12-31 23:59:59.999 +00:00', '[]', '[]', '{SECRET}-2'),
+  '1999-12-31 23:59:59.999 +00:00', '[]', '[]', '{SECRET}-2', NULL),
  ('0c000000-0000-4000-8000-000000000002', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-  NULL);
+  NULL, NULL);
 INSERT INTO things (_id, name, doc) VALUES ('0d000000-0000-4000-8000-000000000003', 'n', '');
 CREATE TABLE links (a INTEGER, b TEXT, PRIMARY KEY (a, b));
 INSERT INTO links VALUES (1, '1'), (1, '11'), (11, '1'), (2, 'x');
@@ -53,7 +54,7 @@ CREATE TYPE mood AS ENUM ('calm', 'so so', 'wild');
 CREATE TABLE things (
     id uuid PRIMARY KEY, name text, code varchar(20), fixed char(4), mood mood, flag boolean, small smallint,
     whole integer, big bigint, price numeric(8,2), ratio double precision, at timestamptz(3), doc jsonb, raw json,
-    token varchar(99),
+    token varchar(99), clock time,
     seen boolean DEFAULT false, note text, level mood DEFAULT 'calm', settings jsonb DEFAULT '{"a": 1, "b": {}}',
     pin varchar(9), born timestamptz NOT NULL DEFAULT now(), cost numeric(5,2) DEFAULT 0);
 CREATE TABLE links (a integer, b text, PRIMARY KEY (a, b));
@@ -103,7 +104,7 @@ def test_equal_in_every_type(small: Pair) -> None:
     assert found.differences == ()
     assert found.equal
     assert {table.table: (table.source_rows, table.target_rows, table.cells) for table in found.tables} == {
-        "things": (4, 4, 4 * 15),
+        "things": (4, 4, 4 * 16),
         "links": (4, 4, 8),
         "events": (5, 5, 15),
         "empty": (0, 0, 0),
@@ -137,6 +138,7 @@ PLANTED: dict[str, tuple[str, str, str, str, str]] = {
     "sign of zero": ("ratio", SECOND, "'-0'", "0", "-0"),
     "1 ms": ("at", FIRST, "at + interval '1 ms'", "2024-01-03 09:10:55.791+00", "2024-01-03 09:10:55.792+00"),
     "an hour": ("at", FIRST, "at + interval '1 h'", "2024-01-03 09:10:55.791+00", "2024-01-03 10:10:55.791+00"),
+    "midnight at the end of a day": ("clock", FIRST, "'24:00'", "23:59:59.000000", "24:00:00"),
     "infinity": ("at", FIRST, "'infinity'", "2024-01-03 09:10:55.791+00", "infinity, or beyond what can be shown"),
     "deep inside jsonb": (
         "doc",
@@ -183,6 +185,56 @@ def test_each_planted_value_is_found_in_its_place(small: Pair, names: list[str])
     shown = {each.column: (each.source, each.target) for each in found.differences}
     assert shown == {column: (left, right) for column, _, _, left, right in planted}
     assert (found.number, found.equal) == (len(names), False)
+
+
+#: type of the array -> the source's text, what is planted in place of it, and how both are shown
+ARRAYS: dict[str, tuple[str, str, str]] = {
+    "integer[]": ("[38, 80]", "{{38,80}}", "{38,80}"),
+    "text[]": ('["a b", "NULL", "", "é"]', '[5:8]={"a b","NULL","",é}', '{"a b","NULL","",é}'),
+    "numeric(5,2)[]": ("[1.5]", "{{1.50}}", "{1.50}"),
+    "double precision[]": ("[0.0, 2.5]", "{-0,2.5}", "{0,2.5}"),
+    "boolean[]": ("[true, false]", "{{t},{f}}", "{t,f}"),
+    "uuid[]": (f'["{FIRST}", null]', f"[0:1]={{{FIRST},NULL}}", f"{{{FIRST},NULL}}"),
+    "varchar(9)[]": ("[]", "{NULL}", "{}"),
+    "timestamptz[]": (
+        '["2024-01-03T09:10:55.791Z"]',
+        '{{"2024-01-03 09:10:55.791+00"}}',
+        '{"2024-01-03 09:10:55.791+00"}',
+    ),
+    "date[]": ("NULL", "[2:2]={2024-01-03}", "NULL"),
+}
+
+
+@pytest.mark.parametrize("key", ["PRIMARY KEY", ""])
+def test_an_array_of_another_shape_is_another_value(tmp_path: Path, database: Database, key: str) -> None:
+    """PostgreSQL tells them apart, and so does who indexes or measures them; the driver gives the elements alone."""
+    path = tmp_path / "arrays.sqlite"
+    names = [f"c{number}" for number in range(len(ARRAYS))]
+    rows = range(len(ARRAYS) + 1)
+    texts = [None if source == "NULL" else source for source, _, _ in ARRAYS.values()]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE TABLE g (id INTEGER {key}, {', '.join(f'{name} JSON' for name in names)})")
+        marks = ", ".join("?" * (1 + len(names)))
+        connection.executemany(f"INSERT INTO g VALUES ({marks})", [(row, *texts) for row in rows])
+    pair = Pair(path, database.conninfo, Mapping(NamingRule.KEEP))
+    columns = ", ".join(f"{name} {kind}" for name, kind in zip(names, ARRAYS, strict=True))
+    pair.sql(f"CREATE TABLE g (id bigint {key}, {columns})")
+    pair.load()
+    assert pair.compare().equal
+    planted = list(enumerate(ARRAYS.values()))
+    pair.sql(*(f"UPDATE g SET c{row} = '{other}' WHERE id = {row}" for row, (_, other, _) in planted))
+    found = pair.compare()
+    if key:
+        assert [(each.key, each.column, each.source, each.target) for each in found.differences] == [
+            (f"id={row}", f"c{row}", shown, other) for row, (_, other, shown) in planted
+        ]
+    else:
+        numbers = [(each.missing, each.extra, each.differing) for each in found.tables]
+        assert numbers == [(len(ARRAYS), len(ARRAYS), 0)]
+        shown = [each.key for each in found.differences if each.kind == "only in the target"]
+        assert [f"c{row}={other}" in key for key, (row, (_, other, _)) in zip(shown, planted[:5], strict=False)] == [
+            True
+        ] * 5
 
 
 def test_swapped_cells_are_two_differences(small: Pair) -> None:

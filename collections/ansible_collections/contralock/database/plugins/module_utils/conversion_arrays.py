@@ -22,6 +22,8 @@ from .source_encoding import Encoding
 _LARGEST_INTEGER = 1 << 63
 NO_ARRAY = Reason("JSON that is no array in an array column")
 NESTED = Reason("array or object in an array column, whose elements are single values", "Make the column jsonb")
+#: Elements that would be read as something else: '' and NULL, blanks, and the signs of an array.
+_QUOTED = r'^$|^(?i:null)$|[\s\v{},"\\]'
 LONG_NUMBER = Reason("number with more digits than 64 bits keep, in an element of the array", "Make the column jsonb")
 
 
@@ -59,12 +61,9 @@ class ArrayConversion(Conversion):
         return Cells.of(texts)
 
     def render(self, values: pa.Array) -> pa.LargeStringArray:
-        r"""Return array literals: each element in quotes, with ``\`` before quotes and backslashes in it."""
-        texts = self.element.render(values.values)
-        for sign in ("\\", '"'):
-            texts = pc.replace_substring(texts, sign, f"\\{sign}")
-        quoted = pc.fill_null(_joined('"', texts, '"'), "NULL")
-        lists = pa.LargeListArray.from_arrays(values.offsets.cast(pa.int64()), quoted)
+        """Return array literals as PostgreSQL writes them."""
+        elements = pc.fill_null(_spelled(self.element.render(values.values)), "NULL")
+        lists = pa.LargeListArray.from_arrays(values.offsets.cast(pa.int64()), elements)
         return _joined(
             "{", pc.if_else(values.is_valid(), pc.binary_join(lists, pa.scalar(",", pa.large_string())), None), "}"
         )
@@ -170,6 +169,20 @@ def _constant(token: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_real, parse_constant=_constant)
+
+
+def _spelled(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    r"""Put elements in quotes that need it, with ``\`` before quotes and backslashes in them.
+
+    https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
+    """
+    needed = pc.match_substring_regex(texts, _QUOTED)
+    if not pc.any(needed, min_count=0).as_py():
+        return texts
+    quoted = texts
+    for sign in ("\\", '"'):
+        quoted = pc.replace_substring(quoted, sign, f"\\{sign}")
+    return pc.if_else(needed, _joined('"', quoted, '"'), texts)
 
 
 def _joined(before: str, texts: pa.Array, after: str) -> pa.LargeStringArray:

@@ -1,7 +1,7 @@
 """Judges the rows of one table that belong together, and describes the first of those that differ.
 
-A row of the source has the plan's columns; a row of the target has two more for each column that the source lacks:
-whether its value is wrong, and the value.
+A row of the source has the plan's columns. A row of the target has two more for each column that the source lacks:
+whether its value is wrong, and the value; and one more for each column of arrays (``array_shape.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from psycopg import sql
 
+from .array_shape import lists_only, other_shapes, written
 from .cells import Cells
 from .comparison_report import Difference, Kind, TableComparison
 from .conversion_base import shortened
@@ -23,7 +25,7 @@ from .plan import ColumnPlan, Plan, TablePlan
 from .rules_applied import apply_rules
 from .symmetric_join import Rows, Side, hashable, identity_of
 from .target_reader import BlockRange, select_columns
-from .value_display import Display
+from .value_display import Display, is_quoted, rendered
 
 #: A row of a table without a key is shown by its first columns.
 SHOWN_COLUMNS = 6
@@ -82,6 +84,9 @@ class TableJudge:
         self.defaults = [
             DefaultCheck(by_name[each], (table.target, each) in plan.sensitive) for each in table.defaulted
         ]
+        arrays = [at for at, column in enumerate(self.columns) if pa.types.is_list(column.conversion.arrow_type)]
+        #: Position of a column of arrays to that of its other shapes in a row of the target.
+        self._shapes = {at: len(self.columns) + 2 * len(self.defaults) + number for number, at in enumerate(arrays)}
         names = [column.target.name for column in self.columns]
         # Without a key, or with one that the source does not give, a row is identified by all that it holds.
         self.key = [names.index(name) for name in table.key] if set(table.key) <= set(names) else []
@@ -106,9 +111,13 @@ class TableJudge:
 
     def query(self, blocks: BlockRange | None) -> str:
         """Return the query for the target's rows; those on some pages when they are given."""
-        names = [column.target.name for column in self.columns]
+        columns: list[str | sql.Composable] = [column.target.name for column in self.columns]
         expressions = [expression for check in self.defaults for expression in check.expressions()]
-        return select_columns(self._schema, self.table.target, names, expressions=expressions, blocks=blocks)
+        for at in self._shapes:
+            name = sql.Identifier(self.table.target, self.columns[at].target.name)
+            columns[at] = lists_only(name)
+            expressions.append(other_shapes(name))
+        return select_columns(self._schema, self.table.target, columns, expressions=expressions, blocks=blocks)
 
     def hold(self, source: Rows, target: Rows, tally: Tally) -> None:
         """Hold rows of the source against their partners."""
@@ -197,12 +206,18 @@ class TableJudge:
 
     def _rows(self, arrays: tuple[pa.Array, ...]) -> Rows:
         numbers = self.key or range(len(self.columns))
-        return Rows(identity_of([self._identifying(self.columns[at], arrays[at]) for at in numbers]), arrays)
+        return Rows(identity_of([self._identifying(at, arrays) for at in numbers]), arrays)
 
-    def _identifying(self, column: ColumnPlan, values: pa.Array) -> pa.Array:
-        if pa.types.is_list(values.type):  # as PostgreSQL's text: Arrow has no hash of a list
-            return column.conversion.render(values)
-        return hashable(values, column.target.type_name == "numeric")
+    def _identifying(self, at: int, arrays: tuple[pa.Array, ...]) -> pa.Array:
+        conversion = self.columns[at].conversion
+        if at in self._shapes:  # as PostgreSQL's text: Arrow has no hash of a list
+            return self._written(at, conversion.render(arrays[at]), arrays)
+        return hashable(arrays[at], conversion.target.type_name == "numeric")
+
+    def _written(self, at: int, texts: pa.Array, columns: tuple[pa.Array, ...]) -> pa.Array:
+        """Put the arrays among texts that are no lists; only rows of the target have some."""
+        place = self._shapes.get(at, len(columns))
+        return written(texts, columns[place]) if place < len(columns) else texts
 
     def _wrong_columns(self, source: Rows, target: Rows) -> dict[int, pa.BooleanArray]:
         """Return number of the column -> which rows differ in it, for the columns in which any does."""
@@ -210,9 +225,11 @@ class TableJudge:
         for at, column in enumerate(self.columns):
             left, right = source.columns[at], target.columns[at]
             # Arrow takes 0.0 and -0.0 for the same; the conversion does not.
-            if not pa.types.is_floating(left.type) and left.equals(right):
-                continue
-            masks[at] = pc.invert(column.conversion.same(left, right))
+            if _holds_floats(left.type) or not left.equals(right):
+                masks[at] = pc.invert(column.conversion.same(left, right))
+            if at in self._shapes and (shapes := target.columns[self._shapes[at]]).null_count < len(shapes):
+                other = pc.is_valid(shapes)
+                masks[at] = pc.or_(masks[at], other) if at in masks else other
         for number in range(len(self.defaults)):
             masks[len(self.columns) + number] = target.columns[len(self.columns) + 2 * number]
         return {at: mask for at, mask in masks.items() if pc.any(mask).as_py()}
@@ -220,30 +237,36 @@ class TableJudge:
     def _describe(self, at: int, rows: pa.Array, source: Rows, target: Rows) -> Iterator[tuple[int, Difference]]:
         if not len(rows):
             return
-        few = source.take(rows)
+        few, held = source.take(rows), target.take(rows)
         if at < len(self.columns):
             column = self.columns[at]
-            name = column.target.name
-            pairs = self._display.pairs(
-                column.conversion, column.sensitive, few.columns[at], target.columns[at].take(rows)
-            )
+            name, quoted = column.target.name, is_quoted(column.conversion)
+            texts = zip(self._texts(at, few), self._texts(at, held), strict=True)
+            pairs = [self._display.pair(left, right, column.sensitive, quoted) for left, right in texts]
         else:
             number = at - len(self.columns)
             check = self.defaults[number]
             name = check.column.name
-            held = target.columns[len(self.columns) + 2 * number + 1].take(rows).to_pylist()
-            pairs = [(check.wanted, self._display.pair(None, each, check.sensitive)[1]) for each in held]
+            values = held.columns[len(self.columns) + 2 * number + 1].to_pylist()
+            pairs = [(check.wanted, self._display.pair(None, each, check.sensitive)[1]) for each in values]
         for row, key, (left, right) in zip(rows.to_pylist(), self._keys(few), pairs, strict=True):
             yield row, Difference(self.table.target, key, name, Kind.DIFFERS, left, right)
+
+    def _texts(self, at: int, rows: Rows) -> list[str | None]:
+        texts = rendered(self.columns[at].conversion, rows.columns[at])
+        if at not in self._shapes:
+            return texts
+        found: list[str | None] = self._written(at, pa.array(texts, pa.large_string()), rows.columns).to_pylist()
+        return found
 
     def _keys(self, rows: Rows) -> list[str]:
         """Show what identifies the rows."""
         numbers = self.key or list(range(min(SHOWN_COLUMNS, len(self.columns))))
-        bare = bool(self.key)
-        shown = [
-            self._display.single(self.columns[at].conversion, self.columns[at].sensitive, rows.columns[at], bare)
-            for at in numbers
-        ]
+        shown = []
+        for at in numbers:
+            column = self.columns[at]
+            quoted = not self.key and is_quoted(column.conversion)
+            shown.append([self._display.single(text, column.sensitive, quoted) for text in self._texts(at, rows)])
         names = [self.columns[at].target.name for at in numbers]
         return [
             ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
@@ -263,6 +286,10 @@ def _place(difference: Difference) -> tuple[int, list[str | int]]:
     """
     parts = re.split(r"([0-9]+)", difference.key)
     return _KINDS.index(difference.kind), [int(part) if number % 2 else part for number, part in enumerate(parts)]
+
+
+def _holds_floats(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind))
 
 
 def _assert_type(column: ColumnPlan, array: pa.Array) -> None:

@@ -133,7 +133,7 @@ def beginning(snapshot: str = "") -> Iterator[str]:
 def select_columns(
     schema: str,
     table: str,
-    columns: Sequence[str],
+    columns: Sequence[str | sql.Composable],
     expressions: Sequence[sql.Composable] = (),
     *,
     blocks: BlockRange | None = None,
@@ -143,12 +143,13 @@ def select_columns(
     Args:
         schema: Name of the schema.
         table: Name of the table.
-        columns: Names of its columns, in the order wanted.
+        columns: Names of its columns, in the order wanted, or what to select in place of one.
         expressions: What to select besides the columns, after them.
         blocks: Read only the rows that stand there.
     """
+    named = [sql.Identifier(each) if isinstance(each, str) else each for each in columns]
     query = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join([*map(sql.Identifier, columns), *expressions]), sql.Identifier(schema, table)
+        sql.SQL(", ").join([*named, *expressions]), sql.Identifier(schema, table)
     )
     if blocks:
         place = sql.Identifier(table, "ctid")

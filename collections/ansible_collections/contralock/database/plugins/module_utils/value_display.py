@@ -15,6 +15,8 @@ SHOWN_CHARACTERS = 80
 #: How much of what two long values have in common is shown before the place where they part.
 COMMON_CHARACTERS = 20
 UNWRITABLE = "infinity, or beyond what can be shown"
+#: The only time of day that Arrow cannot write; PostgreSQL has it, and no conversion makes it.
+MIDNIGHT_AT_THE_END = "24:00:00"
 #: What Arrow writes in place of a time outside of the calendar.
 _OUT_OF_RANGE = "<value out of range"
 
@@ -29,15 +31,6 @@ class Display:
     """
 
     redact_key: bytes
-
-    def pairs(
-        self, conversion: Conversion, sensitive: bool, left: pa.Array, right: pa.Array
-    ) -> list[tuple[str | None, str | None]]:
-        """Show pairs of values that differ, each in the light of the other."""
-        return [
-            self.pair(*texts, sensitive, _is_quoted(conversion))
-            for texts in zip(rendered(conversion, left), rendered(conversion, right), strict=True)
-        ]
 
     def pair(
         self, left: str | None, right: str | None, sensitive: bool, quoted: bool = True
@@ -60,11 +53,9 @@ class Display:
         escaped = both and unicodedata.normalize("NFKC", left or "") == unicodedata.normalize("NFKC", right or "")
         return _shown(left, start, quoted, escaped), _shown(right, start, quoted, escaped)
 
-    def single(self, conversion: Conversion, sensitive: bool, values: pa.Array, bare: bool) -> list[str]:
-        """Show values of one column by themselves; ``bare`` leaves out the quotation marks."""
-        quoted = not bare and _is_quoted(conversion)
-        texts = rendered(conversion, values)
-        return [self.hidden(text) if sensitive else _shown(text, 0, quoted, False) for text in texts]
+    def single(self, text: str | None, sensitive: bool, quoted: bool) -> str:
+        """Show a text by itself."""
+        return self.hidden(text) if sensitive else _shown(text, 0, quoted, False)
 
     def hidden(self, text: str | None) -> str:
         """Return what may be said about a secret: its length, and a keyed hash to compare it by."""
@@ -76,16 +67,18 @@ class Display:
 
 def rendered(conversion: Conversion, values: pa.Array) -> list[str | None]:
     """Return values as text; the target may hold times (infinity) that Arrow cannot write."""
+    beyond = MIDNIGHT_AT_THE_END if pa.types.is_time(values.type) else UNWRITABLE
     try:
         texts: list[str | None] = conversion.render(values).to_pylist()
     except pa.ArrowException:
-        return [UNWRITABLE if valid else None for valid in values.is_valid().to_pylist()]
+        return [beyond if valid else None for valid in values.is_valid().to_pylist()]
     if not pa.types.is_temporal(values.type):
         return texts
-    return [UNWRITABLE if text is not None and text.startswith(_OUT_OF_RANGE) else text for text in texts]
+    return [beyond if text is not None and text.startswith(_OUT_OF_RANGE) else text for text in texts]
 
 
-def _is_quoted(conversion: Conversion) -> bool:
+def is_quoted(conversion: Conversion) -> bool:
+    """Tell whether the values of a column are shown in quotation marks."""
     return bool(pa.types.is_string(conversion.arrow_type)) and conversion.target.type_name != "numeric"
 
 
