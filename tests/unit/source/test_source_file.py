@@ -265,20 +265,30 @@ def test_other_errors_of_sqlite_are_explained_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "named"),
+    ("schema", "named", "mend"),
     [
-        ("CREATE TABLE t (a TEXT); CREATE INDEX i ON t (own(a))", "the function own, which SQLite does not have"),
-        ("CREATE TABLE t (a TEXT, b TEXT AS (own(a)) NOT NULL)", "the function own, which"),
-        ("CREATE TABLE t (a TEXT COLLATE ours); CREATE INDEX i ON t (a)", "the collation ours, which"),
+        ("CREATE TABLE t (a TEXT); CREATE INDEX i ON t (own(a))", "function own, which SQLite", "DROP INDEX i"),
+        ("CREATE TABLE t (a TEXT); CREATE INDEX i ON t (a) WHERE own(a) > 'a'", "the function own,", "DROP INDEX i"),
+        ("CREATE TABLE t (a TEXT, b TEXT AS (own(a)) NOT NULL)", "the function own,", "ALTER TABLE t DROP COLUMN b"),
+        ("CREATE TABLE t (a TEXT COLLATE ours); CREATE INDEX i ON t (a)", "the collation ours,", "DROP INDEX i"),
+        ("CREATE TABLE t (a TEXT CHECK (own(a) > 'a'), b TEXT AS (own(a)) STORED)", "", ""),
     ],
 )
-def test_what_the_application_brings_along_is_named(tmp_path: Path, schema: str, named: str) -> None:
+def test_what_the_application_brings_along_is_named_and_can_be_dropped_without_it(
+    tmp_path: Path, schema: str, named: str, mend: str
+) -> None:
     path = tmp_path / "own.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.create_function("own", 1, str, deterministic=True)
         connection.create_collation("ours", lambda one, other: (one > other) - (one < other))
         connection.executescript(f"{schema}; INSERT INTO t (a) VALUES ('x'), ('y')")
-    with closing(open_source(path)) as source, pytest.raises(MigrationError, match=named) as raised:
+    if named:
+        with closing(open_source(path)) as source, pytest.raises(MigrationError, match=named) as raised:
+            assert_sound(source)
+        assert "drop what names it" in str(raised.value)
+        assert "backup" not in str(raised.value)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(mend)
+    with closing(open_source(path)) as source:
         assert_sound(source)
-    assert "drop what names it" in str(raised.value)
-    assert "backup" not in str(raised.value)
+        assert source.execute("SELECT a FROM t").fetchall() == [(bytearray(b"x"),), (bytearray(b"y"),)]
