@@ -180,7 +180,7 @@ def as_lines(assessment: Assessment) -> Iterator[str]:
     for table, rows in assessment.rows.items():
         yield f"  {printable(table):<{width}}  {counted(rows, 'row', width=11)}  {_of_table(assessment, table)}"
     for each in assessment.rules:
-        yield f"rule: {each.table}.{each.column}: {each.rule} changes {each.count:,} {_values(each.count)}"
+        yield f"rule: {each.table}.{each.column}: {each.rule} changes {counted(each.count, 'value')}"
     yield from (f"left behind: {each}" for each in assessment.left_behind)
     yield from (f"note: {note}" for note in assessment.notes)
     for obstacle in assessment.obstacles:
@@ -217,18 +217,16 @@ def _heading(assessment: Assessment) -> str:
     changed = sum(each.count for each in assessment.rules)
     count = len(assessment.unjudged)
     but = f", but for {count} {'thing' if count == 1 else 'things'} that only the load will tell" if count else ""
-    return f"{assessment.verdict.value}{but}" + (f": {changed:,} {_values(changed)} change by rule" if changed else "")
+    return f"{assessment.verdict.value}{but}" + (f": {counted(changed, 'value')} change by rule" if changed else "")
 
 
 def _not_ready(assessment: Assessment) -> str:
-    counted = [
+    found = (
         (len(assessment.obstacles), "obstacle", "obstacles"),
         (assessment.misfits, "value or row that does not fit", "values or rows that do not fit"),
         (len(assessment.unmatched), "rule that matches nothing", "rules that match nothing"),
-    ]
-    return (
-        f"not ready: {', '.join(f'{count:,} {one if count == 1 else more}' for count, one, more in counted if count)}"
     )
+    return f"not ready: {', '.join(counted(count, one, more) for count, one, more in found if count)}"
 
 
 def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
@@ -244,17 +242,10 @@ def _pairs(assessment: Assessment) -> Iterator[tuple[str, str]]:
 def _of_table(assessment: Assessment, table: str) -> str:
     """Say of a table's values and rows how many do not fit; those of all tables make the whole number."""
     count = count_of([each for each in assessment.findings if _table_of(assessment, each.target) == table])
-    return _misfits(count) if count else "all fit"
+    misfits = counted(count, "value or row that does not fit", "values or rows that do not fit")
+    return misfits if count else "all fit"
 
 
 def _table_of(assessment: Assessment, target: str) -> str:
     """Return the table of ``table.columns``; either may have a dot in its name."""
     return max((table for table in assessment.rows if target.startswith(f"{table}.")), key=len, default="")
-
-
-def _misfits(count: int) -> str:
-    return f"{count:,} {'value or row that does' if count == 1 else 'values or rows that do'} not fit"
-
-
-def _values(count: int) -> str:
-    return "value" if count == 1 else "values"

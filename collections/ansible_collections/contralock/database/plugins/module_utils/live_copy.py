@@ -250,7 +250,7 @@ class _InOneGo:
         now = time.monotonic()
         self._copying.note_step(now - self._resumed, total)
         if self._limit is None:
-            # Where writers wait, no time is spent on telling.
+            # Only here: where writers wait, telling would be a part of their time.
             self._copying.report("back up", total - remaining, total)
         elif now - self._begun > self._limit and status != sqlite3.SQLITE_DONE:
             raise _TooLongError
