@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils.application_proof import Application, Fenced
 from ansible_collections.contralock.database.plugins.module_utils.proof_canary import Canary
 from ansible_collections.contralock.database.plugins.module_utils.service_health import HealthCheck
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.integration.access.as_application import as_application
 from tests.throwaway_cluster import throwaway_cluster
@@ -43,6 +44,9 @@ def target(server):
         administrator.execute("CREATE TABLE migration_canary (token uuid PRIMARY KEY)")
         administrator.execute(f"ALTER TABLE migration_canary OWNER TO {database.owner}")
         administrator.execute(f"GRANT INSERT ON migration_canary TO {role}")
+        administrator.execute("CREATE TABLE users (name text); CREATE TABLE closed (name text)")
+        administrator.execute(f"GRANT SELECT ON closed TO {conninfo_to_dict(database.conninfo)['user']}")
+        administrator.execute(f"GRANT SELECT ON users TO {role}")
         yield database.conninfo, role
         administrator.execute(f"DROP OWNED BY {role}")
         administrator.execute(f"DROP ROLE {role}")
@@ -80,17 +84,21 @@ def holding():
 
 @pytest.fixture
 def serving(target):
-    """An application that answers over HTTP, with a session of its own; ``writes`` is what it does with a canary."""
+    """An application that answers over HTTP, with a session of its own.
+
+    ``asks`` is its query for an answer, if any, and ``writes`` what it does with a canary; ``meanwhile`` others work.
+    """
     servers = []
 
-    def serve(writes=True, works=True, tables=("migration_canary",), says="postgresql", busy=0):
+    def serve(writes=True, asks="SELECT 1 FROM users", says="postgresql", busy=0, meanwhile=int):
         connection = as_application(target, application_name="app")
         posts = iter(range(busy))
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                if works:
-                    connection.execute("SELECT 1")
+                meanwhile()
+                if asks:
+                    connection.execute(asks)
                 self.answer(200, {"details": {"type": says}})
 
             def do_POST(self):
@@ -98,8 +106,8 @@ def serving(target):
                 if next(posts, None) is not None:
                     self.answer(503, {})
                     return
-                for table in tables if writes else ():
-                    connection.execute(f"INSERT INTO {table} VALUES (%s)", [token])
+                if writes:
+                    connection.execute("INSERT INTO migration_canary VALUES (%s)", [token])
                 self.answer(201, {"token": token})
 
             def answer(self, status, content):

@@ -97,11 +97,39 @@ def test_a_canary_that_nobody_has_taken_has_not_stayed_away(target, serving):
     assert "did not come" in assert_stays_away(target[0], serving(writes=False).canary, patience=0.3)
 
 
-def test_without_a_canary_a_session_has_to_move_when_the_health_check_is_asked(target, fenced, serving):
-    working, idle = (replace(serving(works=works), canary=None) for works in (True, False))
-    assert "worked while" in prove_postgresql(*target, working, fenced).told["activity"]
-    with pytest.raises(MigrationError, match=r"no session of role .* does anything when http"):
-        prove_postgresql(*target, idle, fenced, patience=0.3)
+def test_without_a_canary_a_table_has_to_be_read_when_the_application_is_asked(target, fenced, serving):
+    application = replace(serving(), canary=None)
+    told = prove_postgresql(*target, application, fenced).told["activity"]
+    assert told == f"sessions of {target[1]} worked while {application.health.url} was asked (users)"
+
+
+#: What moves no table of the application's, and what is said of it.
+NO_WORK = [
+    (None, "no session of role '{role}' does anything when {url} is asked, for 0.5 s"),
+    ("SELECT 1", "a session of role '{role}' does something when {url} is asked, and none of its tables is read or"),
+    ("SELECT count(*) FROM pg_class", "a session of role '{role}' does something when {url} is asked, and none of its"),
+]
+
+
+@pytest.mark.parametrize(("query", "said"), NO_WORK)
+def test_without_a_canary_a_pool_that_only_pings_is_no_proof(query, said, target, fenced, serving):
+    conninfo, role = target
+
+    def somebody_else():
+        with psycopg.connect(conninfo) as owner:
+            owner.execute("SELECT 1 FROM closed")
+
+    application = replace(serving(asks=query, meanwhile=somebody_else), canary=None)
+    with pytest.raises(MigrationError) as refused:
+        prove_postgresql(*target, application, fenced, patience=0.5)
+    for part in (said.format(role=role, url=application.health.url), 'it answered 200 ({"details"'):
+        assert part in str(refused.value)
+
+
+def test_where_health_only_pings_another_address_may_be_asked(target, fenced, serving):
+    pings, works = (serving(asks=query) for query in ("SELECT 1", "SELECT 1 FROM users"))
+    application = replace(pings, canary=None, work_url=works.health.url)
+    assert "(users)" in prove_postgresql(*target, application, fenced).told["activity"]
 
 
 def test_a_health_check_that_says_sqlite_is_told(target, fenced, serving):

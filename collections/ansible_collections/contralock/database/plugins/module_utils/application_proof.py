@@ -6,7 +6,7 @@ Everything is looked at before it is judged, so that a refusal says all that was
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from .file_holders import Holder, find_holders
 from .open_databases import databases_in, databases_of
 from .proof_canary import Canary, assert_arrives, assert_stays_away
 from .proof_sessions import LOOK_AT, Expected, awaited, judged_sessions, seen_moving
-from .service_health import NO_ANSWER, HealthCheck, ask, wait_for_health
+from .service_health import NO_ANSWER, HealthCheck, ask, no_answer, shortened, wait_for_health
 from .service_state import read_service
 from .target_state import Session
 
@@ -33,6 +33,7 @@ class Application:
         unit: Its systemd unit; empty when nobody knows which processes are its.
         health: Its health check; None where it is not asked. What it says is wanted, and is no proof.
         canary: None for an application that takes none.
+        work_url: What is asked where there is no canary: its answer needs a table. Empty for the health check's.
         session_name: What its sessions call themselves; empty for anything.
         addresses: Where they come from; empty for this host.
         known_databases: The SQLite databases other than its own that lay beside it or that it had open before the move.
@@ -41,6 +42,7 @@ class Application:
     unit: str = ""
     health: HealthCheck | None = None
     canary: Canary | None = None
+    work_url: str = ""
     session_name: str = ""
     addresses: tuple[str, ...] = ()
     known_databases: tuple[str, ...] = ()
@@ -122,7 +124,8 @@ def prove_postgresql(target: str, role: str, application: Application, fenced: F
     if canary := application.canary:
         proof.tell("canary", lambda: assert_arrives(target, canary, patience))
     elif health := application.health:
-        proof.tell("activity", lambda: _assert_moves(target, role, health, patience))
+        asked = replace(health, url=application.work_url or health.url)
+        proof.tell("activity", lambda: _assert_works(target, role, asked, patience))
     proof.tell("SQLite file", lambda: _assert_untouched(fenced, application))
     if application.unit:
         proof.tell("service", lambda: _assert_no_database(application, (str(fenced.moved_to),)))
@@ -164,18 +167,31 @@ def _ask_health(proof: Proof, application: Application) -> None:
         proof.tell("health check", lambda: f"says {wait_for_health(health).type}")
 
 
-def _assert_moves(target: str, role: str, health: HealthCheck, patience: float) -> str:
-    def asked() -> None:
-        try:
-            ask(health.url, health.verify_tls)
-        except NO_ANSWER:
-            return  # That it does not answer is said of its health.
+def _assert_works(target: str, role: str, asked: HealthCheck, patience: float) -> str:
+    answer = ""
 
-    if not seen_moving(target, role, asked, patience):
+    def asking() -> None:
+        nonlocal answer
+        try:
+            status, body = ask(asked.url, asked.verify_tls)
+            answer = f"answered {status} ({shortened(body)})"
+        except NO_ANSWER as error:
+            answer = no_answer(error)
+
+    moved = seen_moving(target, role, asking, patience)
+    if not moved.session:
         raise MigrationError(
-            f"no session of role {role!r} does anything when {health.url} is asked, for {patience:g} s", LOOK_AT
+            f"no session of role {role!r} does anything when {asked.url} is asked, for {patience:g} s; it {answer}",
+            LOOK_AT,
         )
-    return f"a session of {role} worked while {health.url} was asked"
+    if not moved.tables:
+        raise MigrationError(
+            f"a session of role {role!r} does something when {asked.url} is asked, and none of its tables is read or"
+            f" written, for {patience:g} s: a connection that is only tried is no work; it {answer}",
+            "Set application_service_canary_url, or application_service_work_url to an address whose answer needs a"
+            " table, also while users are kept out",
+        )
+    return f"sessions of {role} worked while {asked.url} was asked ({', '.join(moved.tables)})"
 
 
 def _assert_kept_out(target: str, role: str) -> str:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import LiteralString, TypeVar
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -24,6 +24,14 @@ _ACTIVITY = """
 SELECT pid, greatest(backend_start, xact_start, query_start, state_change)::text
   FROM pg_stat_activity
  WHERE usename = %s AND datname = current_database() AND backend_type IS DISTINCT FROM 'parallel worker'"""
+
+# PostgreSQL does not count by whom: that the role's sessions do something is seen apart. None of ours is in these
+# tables at that time.
+_TABLES = """
+SELECT relid::regclass::text, seq_scan + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd + n_tup_del
+  FROM pg_stat_user_tables
+ WHERE has_any_column_privilege(%s, relid, 'SELECT, INSERT, UPDATE')
+ ORDER BY 1"""
 
 Seen = TypeVar("Seen")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -93,23 +101,41 @@ def judged_sessions(target: str, expected: Expected, patience: float) -> tuple[l
     return sessions, str(origins)
 
 
-def seen_moving(target: str, role: str, ask: Callable[[], object], patience: float) -> bool:
-    """Return whether the role's sessions do something when the application is asked.
+@dataclass(frozen=True)
+class Moved:
+    """Whether a session of a role did anything, and which of the tables that it may use were read or written."""
+
+    session: bool
+    tables: tuple[str, ...]
+
+
+def seen_moving(target: str, role: str, ask: Callable[[], object], patience: float) -> Moved:
+    """See what the role's sessions do when the application is asked.
+
+    That a session sent something is no work: a pool tries its connections with ``SELECT 1``. So PostgreSQL's counters
+    of the role's tables have to move too, which a session reports when it is idle, at most once a second: it is asked
+    again and again. (https://www.postgresql.org/docs/current/monitoring-stats.html)
 
     Args:
         target: As for ``judged_sessions``.
         role: The application's role.
-        ask: Asks the application for what it needs its database for; called again until something moves.
+        ask: Asks the application for what it needs its database for; called again until tables move.
         patience: Seconds in which that may be.
     """
     with connect(target, APPLICATION_NAME) as connection:
 
-        def moved() -> list[object]:
-            before = set(connection.execute(_ACTIVITY, [role]).fetchall())
-            ask()
-            return [one for one in connection.execute(_ACTIVITY, [role]).fetchall() if one not in before]
+        def seen(query: LiteralString) -> set[tuple[object, ...]]:
+            return set(connection.execute(query, [role]).fetchall())
 
-        return bool(awaited(moved, patience))
+        sessions, tables = seen(_ACTIVITY), seen(_TABLES)
+        deadline = time.monotonic() + patience
+        while True:
+            ask()
+            used = sorted(str(name) for name, _ in seen(_TABLES) - tables)
+            moved = Moved(bool(seen(_ACTIVITY) - sessions), tuple(used))
+            if (moved.session and moved.tables) or time.monotonic() > deadline:
+                return moved
+            time.sleep(POLL_SECONDS)
 
 
 def awaited(look: Callable[[], list[Seen]], patience: float) -> list[Seen]:

@@ -53,7 +53,14 @@ options:
         description:
           - Takes a POST of JSON with the name C(token), a uuid that the application writes into
             O(application.canary_table).
-          - Empty for none. Then a session has to move while the health check is asked. In check mode too.
+          - Empty for none. Then O(application.work_url) is asked. In check mode too.
+        type: str
+        default: ""
+      work_url:
+        description:
+          - Asked by GET where no canary is sent. Meanwhile a session of the role has to do something, and one of the
+            tables that it may use has to be read or written.
+          - Empty for O(application.health_url).
         type: str
         default: ""
       canary_table:
@@ -154,6 +161,7 @@ APPLICATION: Mapping[str, Any] = {
     "validate_certs": {"type": "bool", "default": True},
     "canary_url": {"type": "str", "default": ""},
     "canary_table": {"type": "str", "default": "migration_canary"},
+    "work_url": {"type": "str", "default": ""},
     "session_name": {"type": "str", "default": ""},
     "addresses": {"type": "list", "elements": "str", "default": []},
 }
@@ -194,6 +202,7 @@ def application_of(given: Mapping[str, Any], with_canary: bool) -> Application:
         told["unit"],
         health if told["health_url"] else None,
         canary if told["canary_url"] and with_canary else None,
+        told["work_url"],
         told["session_name"],
         tuple(told["addresses"]),
         tuple(given["known_databases"]),
