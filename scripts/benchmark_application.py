@@ -2,7 +2,8 @@
 """Let the same work be done on SQLite and on PostgreSQL, and say how fast each was and whether all money is there.
 
 It writes into what it measures: give it copies, and instances of the application of their own on them. What --live-env
-names is refused. Money is counted in the databases themselves, so that an instance's database is named beside its URL.
+names is refused, and so is a database of PostgreSQL whose comment does not begin with "Scratch database". Money is
+counted in the databases themselves, so that an instance's database is named beside its URL.
 
 Exit codes: 0 measured, and all money is there; 1 money was lost or doubled, or a database completed nothing; 2 nothing
 could be measured.

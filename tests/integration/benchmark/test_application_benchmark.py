@@ -32,6 +32,7 @@ from ansible_collections.contralock.database.plugins.module_utils.run_page impor
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, Ticker, write_source
 from ansible_collections.contralock.database.plugins.module_utils.workload import parse_workload
 from ansible_collections.contralock.database.plugins.module_utils.workload_clients import Place, balances
+from psycopg import sql
 
 from tests.throwaway_cluster import Cluster
 
@@ -60,7 +61,14 @@ def places(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         common = ("--profile", "contralock", "--target", database.conninfo, "--quiet")
         script("apply_schema.py", *common)
         script("transfer_data.py", file, *common, "--engine", "arrow", "--directory", folder / "state")
+        mark(database.conninfo, "Scratch database of a test")
         yield Place("sqlite", file=file), Place("postgresql", target=database.conninfo)
+
+
+def mark(target: str, comment: str | None) -> None:
+    with psycopg.connect(target) as session:
+        name, text = sql.Identifier(session.info.dbname), sql.Literal(comment)
+        session.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, text))
 
 
 def request(*places: Place, **changes: object) -> Request:
@@ -329,6 +337,33 @@ def test_the_live_database_is_refused(places: tuple[Place, Place], tmp_path: Pat
             measure(request(place, live=read_live(env)))
     for other in ({"DB_NAME": "another"}, {"DB_PORT": 1}, {"DB_HOST": "203.0.113.7"}):
         refuse_live(place, read_live(live_env(tmp_path / "live", **{**same, **other})))
+
+
+def test_a_database_without_the_mark_is_refused(places: tuple[Place, Place]) -> None:
+    before, target = balances(places[1], WORKLOAD), places[1].target
+    try:
+        for comment in (None, "The application's own; no Scratch database"):
+            mark(target, comment)
+            done = script(
+                "benchmark_application.py", "--target", target, "--no-live-application", "--clients=1", expected=2
+            )
+            assert "is no scratch database, and a benchmark writes into it" in done.stderr
+            assert balances(places[1], WORKLOAD) == before
+        # The mend is what makes it measurable.
+        with psycopg.connect(target) as session:
+            session.execute(done.stderr[done.stderr.index("COMMENT ON") :].strip().rstrip(".").replace("\n", " "))
+        assert found_right(measure(request(places[1], clients=[1])))
+    finally:
+        mark(target, "Scratch database of a test")
+
+
+def test_the_environment_wins_over_the_live_file(places: tuple[Place, Place], tmp_path: Path) -> None:
+    env = live_env(tmp_path / "live", DB_PATH="elsewhere.sqlite", PORT=5055)
+    refuse_live(places[0], read_live(env))
+    told = read_live(env, {"DB_PATH": str(places[0].file)})
+    with pytest.raises(MigrationError, match=rf"{env}, or its unit's environment, names DB_PATH="):
+        refuse_live(places[0], told)
+    assert told.http_port == "5055"
 
 
 def test_the_live_port_is_refused(places: tuple[Place, Place], tmp_path: Path) -> None:

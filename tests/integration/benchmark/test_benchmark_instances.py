@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import yaml
+from ansible_collections.contralock.database.plugins.module_utils import benchmark_instances
 from ansible_collections.contralock.database.plugins.module_utils.benchmark_instances import (
     Application,
     instances,
@@ -104,6 +106,18 @@ def test_nobody_elses_port_is_used(source: Path, scratch: str, tmp_path: Path) -
         ):
             pass
     assert not (tmp_path / "work").exists()
+
+
+def test_what_the_live_process_has_in_its_environment_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(benchmark_instances, "BOOTED", tmp_path)
+    with subprocess.Popen(["sleep", "60"], env={"DB_PATH": "/srv/one=two", "PORT": "5055"}) as running:
+        monkeypatch.setattr(benchmark_instances, "_run", lambda *_: f"{running.pid}\n")
+        found = benchmark_instances.unit_environment("contralock.service")
+        running.kill()
+    assert (found["DB_PATH"], found["PORT"]) == ("/srv/one=two", "5055")
+    # A unit that does not run has process 0.
+    monkeypatch.setattr(benchmark_instances, "_run", lambda *_: "0\n")
+    assert benchmark_instances.unit_environment("contralock.service") == {}
 
 
 @pytest.mark.parametrize(

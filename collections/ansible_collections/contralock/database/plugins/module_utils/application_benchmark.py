@@ -20,6 +20,7 @@ from .benchmark_report import is_wrong
 from .errors import MigrationError
 from .live_databases import Live, refuse_live
 from .run_step import Progress, no_progress, readable_bytes
+from .scratch_database import require_scratch
 from .workload import MOST_PICKED, Workload, sql_for
 from .workload_clients import Place, balances, wait_for
 from .workload_driver import END_SECONDS, START_SECONDS, Load, Tally, ceiling, drive
@@ -71,12 +72,15 @@ def measure(request: Request, progress: Progress = no_progress) -> dict[str, Any
     """Measure everything that is asked for; returns the document of ``files/reports/benchmark.schema.json``.
 
     Raises:
-        MigrationError: A place is the live application's, cannot be reached, or has not what the workload needs.
+        MigrationError: A place is the live application's, or a database that is not marked as one to write into, cannot
+            be reached, or has not what the workload needs.
     """
     _check(request)
     for place in request.places:
         if request.live:
             refuse_live(place, request.live)
+        if place.target:
+            require_scratch(place.target)
         if place.url and "application" in request.ways:
             wait_for(place.url)
     picked = _picked(request)

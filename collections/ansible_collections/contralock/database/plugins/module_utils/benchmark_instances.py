@@ -25,7 +25,7 @@ from .connection import connect
 from .dotenv_text import set_values
 from .durable_files import assert_room, dress, refused_politely, write_new
 from .errors import MigrationError
-from .scratch_database import MARK
+from .scratch_database import require_scratch
 from .workload_clients import APPLICATION_NAME, Place
 
 WORK = Path("/var/lib/contralock-benchmark")
@@ -230,6 +230,18 @@ def _of_unit(unit: str) -> _Bounds:
     return _Bounds(user.pw_uid, group, tuple(limits_of(found)))
 
 
+def unit_environment(unit: str) -> dict[str, str]:
+    """Return what the live unit's process has in its environment, which wins over ``.env``; nothing when none runs."""
+    if not BOOTED.is_dir():
+        return {}
+    number = _run("systemctl", "show", "--property=MainPID", "--value", "--", unit).strip()
+    try:
+        entries = Path("/proc", number, "environ").read_bytes().decode(errors="surrogateescape").split("\0")
+    except OSError:  # 0 is no process, and one may have ended meanwhile
+        return {}
+    return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
+
+
 def limits_of(shown: Mapping[str, str]) -> Iterator[str]:
     """Yield the limits that ``systemctl show`` gives as properties that systemd-run takes."""
     for name in LIMITS:
@@ -247,16 +259,9 @@ def _open_to(target: str, role: str) -> None:
     Raises:
         MigrationError: It is none: nothing is measured, and nobody let in, where a migration has not made it.
     """
+    require_scratch(target)
     with connect(target, APPLICATION_NAME) as connection:
-        found = connection.execute(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
-        ).fetchone()
         name = sql.Identifier(connection.info.dbname)
-        if found != (MARK,):
-            raise MigrationError(
-                f"the database {connection.info.dbname!r} is no scratch database, and a benchmark writes into it",
-                "Give the connection string of what the module scratch_database has made",
-            )
         connection.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(name, sql.Literal(CONNECTIONS)))
         if role:
             who = sql.Identifier(role)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,9 +29,9 @@ MEND = "Measure with copies only: playbooks/benchmark.yml makes them, and remove
 
 @dataclass(frozen=True)
 class Live:
-    """What an application's ``.env`` names, whichever of the two databases it uses now."""
+    """What an application is told, whichever of the two databases it uses now, and where that stands."""
 
-    env: Path
+    told_by: str
     file: Path
     host: str
     port: str
@@ -39,20 +39,22 @@ class Live:
     http_port: str
 
 
-def read_live(env: Path) -> Live:
+def read_live(env: Path, environment: Mapping[str, str] | None = None) -> Live:
     """Read what the application is told.
 
     Args:
         env: Its ``.env``; a relative DB_PATH begins in its folder.
+        environment: That of its process, where it is known; it wins over the file, as in the application.
 
     Raises:
         MigrationError: The file cannot be read.
     """
     with refused_politely(f"cannot read {env}"):
-        told = parse(env.read_text(encoding="utf-8"))
+        told = {**parse(env.read_text(encoding="utf-8")), **(environment or {})}
     given = {key: told.get(key) or default for key, default in DEFAULTS.items()}
     file = env.parent / given["DB_PATH"]
-    return Live(env, file, given["DB_HOST"], given["DB_PORT"], given["DB_NAME"], given["PORT"])
+    told_by = f"{env}, or its unit's environment," if environment else str(env)
+    return Live(told_by, file, given["DB_HOST"], given["DB_PORT"], given["DB_NAME"], given["PORT"])
 
 
 def refuse_live(place: Place, live: Live) -> None:
@@ -63,7 +65,7 @@ def refuse_live(place: Place, live: Live) -> None:
             same port of the same host.
     """
     for what, named in _same(place, live):
-        raise MigrationError(f"{what} is the live application's: {live.env} names {named}", MEND)
+        raise MigrationError(f"{what} is the live application's: {live.told_by} names {named}", MEND)
 
 
 def _same(place: Place, live: Live) -> Iterator[tuple[str, str]]:

@@ -13,12 +13,15 @@ APPLICATION_NAME = "contralock scratch_database"
 
 #: The comment that tells a scratch database from somebody's own. Only what carries it is ever dropped.
 MARK = "Scratch database of a migration's rehearsal; dropped at its end"
+#: How the comment of any database begins into which whatever measures may write; somebody may have made it by hand.
+MAY_BE_WRITTEN = "Scratch database"
 
 #: Same as the real one: UTF8, and text in the order of its code points.
 CREATE = (
     "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' "
     "LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' CONNECTION LIMIT 20"
 )
+COMMENT = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
 #: Its comment, and whether it is as ``CREATE`` makes it: the owner's, with that limit.
 LOOK = """
 SELECT shobj_description(oid, 'pg_database'), datconnlimit = 20 AND pg_get_userbyid(datdba) = current_user
@@ -83,6 +86,24 @@ def scratch_exists(target: str, name: str) -> bool:
     with connect(target, APPLICATION_NAME) as connection:
         _refuse_the_target_itself(connection, name)
         return _is_ours(connection, target, name)
+
+
+def require_scratch(target: str) -> None:
+    """Refuse a database that nobody has marked as one to write into.
+
+    Raises:
+        MigrationError: Its comment is no scratch database's.
+    """
+    with connect(target, APPLICATION_NAME) as connection:
+        found = connection.execute(COMMENT).fetchone()
+        name = connection.info.dbname
+        if found is None or not str(found[0] or "").startswith(MAY_BE_WRITTEN):
+            mark = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(MAY_BE_WRITTEN))
+            raise MigrationError(
+                f"the database {name!r} is no scratch database, and a benchmark writes into it",
+                "Let playbooks/benchmark.yml make one, or mark this one when nobody needs what is in it: "
+                + mark.as_string(connection),
+            )
 
 
 def _refuse_the_target_itself(connection: Connection, name: str) -> None:

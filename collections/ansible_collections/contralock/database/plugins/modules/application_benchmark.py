@@ -11,8 +11,8 @@ version_added: 0.2.0
 description:
   - Lets the same work be done on a copy of the SQLite file and in a scratch database with the same rows, directly and
     through instances of the application of their own, and counts money in the databases before and after each of it.
-  - Whatever the live application's C(.env) names is refused, and so is a database that
-    M(contralock.database.scratch_database) has not made.
+  - Whatever the live application's C(.env) names is refused, or its process's environment, and so is a database whose
+    comment is not that of a scratch database, as M(contralock.database.scratch_database) makes it.
   - The instances are transient units of systemd with the live unit's account and limits. They and the copy are gone
     when the module ends; what a killed one leaves, the next call removes, and O(state=absent). An instance that nobody
     ends does so by itself when the measurements must have ended.
@@ -164,6 +164,7 @@ try:
         Application,
         instances,
         remove_all,
+        unit_environment,
     )
     from ansible_collections.contralock.database.plugins.module_utils.benchmark_report import (
         compared_in,
@@ -213,7 +214,7 @@ def benchmark(module: AnsibleModule, progress: Progress) -> Mapping[str, object]
     if given["state"] == "absent":
         return {"changed": remove_all(work)}
     workload = parse_workload(given["workload"])
-    live = read_live(Path(given["live_env"]))
+    live = read_live(Path(given["live_env"]), unit_environment(given["unit"]))
     # Before anything is made: the instances' own ports, and the scratch database.
     for port in given["ports"]:
         refuse_live(Place("sqlite", url=f"http://127.0.0.1:{port}"), live)
