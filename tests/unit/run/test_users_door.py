@@ -5,6 +5,7 @@ Parts of the roles, by real ansible-playbook runs on this machine.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
 
-from tests.playbooks import play
+from tests.playbooks import PROJECT, keep, play
 
 DOOR = {"keeps_users_out": "close", "lets_users_in": "open"}
 #: What the playbook has seen before.
@@ -108,3 +109,16 @@ def test_a_way_back_closes_only_a_door_that_may_be_open(runs, tmp_path, let_in, 
     assert asked.exists() is closes
     records = [(record.step, record.state, record.facts.get("by")) for record in back.run.records()[-2:]]
     assert records == [("keep_out", "done", None if closes else forward.run.id), ("stop", "begun", None)]
+
+
+def test_a_way_back_sends_a_canary_only_where_one_has_come_into_postgresql(tmp_path):
+    proof = {"canary_url": "http://127.0.0.1:5000/canary", "health_url": "http://127.0.0.1:5000/health"}
+    tasks = [{"ansible.builtin.include_vars": str(PROJECT / "roles/rollback/vars/main.yml")}]
+    tasks += [
+        {**keep(tmp_path / state, "__rollback_proof"), "vars": {"__rollback_cut_over": {"steps": {"prove": state}}}}
+        for state in ("waiting", "begun", "done")
+    ]
+    done = play(tmp_path, tasks, application_service_proof=proof)
+    assert done.returncode == 0, done.stdout
+    sent = {state: json.loads((tmp_path / state).read_text()) for state in ("waiting", "begun", "done")}
+    assert sent == {"waiting": {**proof, "canary_url": ""}, "begun": {**proof, "canary_url": ""}, "done": proof}
