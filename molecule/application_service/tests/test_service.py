@@ -168,11 +168,25 @@ def test_preflight_refuses(app1, refused):
     assert answers(app1)["status"] == "healthy"
 
 
+#: Ten times what `systemd-analyze security` gives for the unit; without any of its settings but two it is more.
+EXPOSURE = 17
+
+
 def test_the_service_is_shut_in(app1):
     """The unit's sandbox holds: the application can write its data and nothing else of the system."""
     pid = str(main_pid(app1))
-    assert app1.check_output("awk '/^CapEff/ {print $2}' /proc/%s/status", pid).strip("0") == ""
+    status = dict(line.split(":", 1) for line in app1.check_output("cat /proc/%s/status", pid).splitlines())
+    # Seccomp 2 is a filter of system calls (proc(5)).
+    told = {name: status[name].strip() for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")}
+    assert told == {"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"}
     mounts = app1.check_output("cat /proc/%s/mounts", pid).splitlines()
-    options = {line.split()[1]: line.split()[3].split(",") for line in mounts}
-    assert "ro" in options["/"]
+    options = {line.split()[1]: [line.split()[0], *line.split()[3].split(",")] for line in mounts}
+    for path in ("/", "/home", "/root", "/dev"):
+        assert "ro" in options[path]
+    for path in ("/home", "/root"):
+        assert options[path][0] == "tmpfs"
     assert "rw" in options["/srv/contralock/data"]
+    namespace = "readlink /proc/%s/ns/mnt"
+    assert app1.check_output(namespace, pid) != app1.check_output(namespace, "1")
+    analysed = app1.run(f"systemd-analyze security --no-pager --threshold={EXPOSURE} contralock.service")
+    assert analysed.rc == 0, analysed.stdout.splitlines()[-1]
