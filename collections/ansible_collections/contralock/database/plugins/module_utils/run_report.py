@@ -24,9 +24,7 @@ from .run_lock import read_lease
 from .run_step import counted, spoken_seconds
 from .run_timeline import sign_of, timeline, window
 from .steps import (
-    BENCHMARK_AGAIN,
     CUT_OVER_AGAIN,
-    REHEARSE_AGAIN,
     ROLL_BACK_AGAIN,
     SHOW_RUN,
     SPOKEN,
@@ -46,12 +44,6 @@ AFTERWARDS: Mapping[str, str] = {
 }
 #: A server that is gone for good must not keep anybody there.
 WITHOUT_TARGET = " (when PostgreSQL is gone for good: with -e rollback_without_target=true)"
-AGAIN: Mapping[str, str] = {
-    "cut_over": CUT_OVER_AGAIN,
-    "roll_back": ROLL_BACK_AGAIN,
-    "rehearse": REHEARSE_AGAIN,
-    "benchmark": BENCHMARK_AGAIN,
-}
 
 
 def make_report(run: RunDirectory) -> Report:
@@ -205,11 +197,10 @@ def _failure(records: Sequence[Record]) -> dict[str, Any] | None:
 
 
 def _next(run: RunDirectory, failure: Mapping[str, Any] | None) -> str:
-    outcome = run.outcome()
-    if outcome == "done":
+    if run.outcome() == "done":
         return AFTERWARDS[run.verb]
     gone = run.verb == "roll_back" and failure and "cannot connect to PostgreSQL" in failure["message"]
-    return (AGAIN[run.verb] if outcome else run.current().on_failure_next) + (WITHOUT_TARGET if gone else "")
+    return run.current().on_failure_next + (WITHOUT_TARGET if gone else "")
 
 
 def _way_back(run: RunDirectory, inventory: Sequence[str] | str) -> str | None:
