@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure what an assessment foretells a window from: the constants at the head of assessment.py.
+"""Measure what an assessment foretells a window from: the RATES at the head of assessment.py.
 
 A source is examined, backed up, loaded by each engine and compared, as a window does it, on one private cluster. Told
 are how long each step takes by each second of the examination, and what is on disk by each byte of the source. What
@@ -119,8 +119,7 @@ def report(runs: dict[str, list[dict[str, float]]], size: int) -> Iterator[str]:
     for engine, each in middle.items():
         ratios = {name: round(each[name] / each["examine"], 2) for name in ("back up", "transfer", "compare")}
         yield f"\n{engine}: seconds by each second of the examination {ratios};"
-        yield f"DISK_PER_BYTE = {1 + each['files'] / size:.2f} (the backup is 1 of it),"
-        yield f"DATABASE_PER_BYTE = {each['database'] / size:.2f}"
+        yield f"disk {1 + each['files'] / size:.2f} (the backup is 1 of it), database {each['database'] / size:.2f}"
 
 
 def main() -> None:

@@ -48,6 +48,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     command_line.add_profile(parser)
     command_line.add_target(parser, without="a private cluster with the profile's schema")
     parser.add_argument("--html", type=command_line.new_file, metavar="FILE", help="write the answer as a page, too")
+    command_line.add_engine(parser)
+    command_line.add_directory(parser, "of transfer_data.py, whose record tells which rows of the target are its own")
     command_line.add_workers(parser, WORKERS, "threads")
     return parser.parse_args(arguments)
 
@@ -79,7 +81,14 @@ def assess(given: argparse.Namespace, screen: Screen) -> Answer:
         target_of(given) as target,
         tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
     ):
-        options = Options(Path(folder), schema=given.schema, workers=given.workers)
+        options = Options(
+            Path(folder),
+            schema=given.schema,
+            workers=given.workers,
+            engine=given.engine,
+            loads=given.directory,
+            spoken={"discard_rows": "transfer_data.py --discard-rows"},
+        )
         found = assess_file(given.source, target, mapping, options, screen.counted)
     found = replace(found, notes=(*found.notes, *notes))
     document = as_document(found)

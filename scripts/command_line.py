@@ -33,6 +33,8 @@ PROFILES = ROOT / "files" / "profiles"
 sys.path.insert(0, str(ROOT / "collections"))
 
 EXIT_YES, EXIT_NO, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
+#: https://specifications.freedesktop.org/basedir-spec/latest/: state that outlives a run and is no configuration.
+LOADS = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "contralock-migration"
 #: How a file begins, and what it has among its first bytes, when it was written by this tool.
 OWN_MARKS = (
     (b"<!DOCTYPE html>", b'<meta name="generator" content="contralock-migration">'),
@@ -195,6 +197,18 @@ def add_workers(parser: argparse.ArgumentParser, default: int, what: str) -> Non
     """Add the number of threads."""
     help_text = f"{what} (default: {default})"
     parser.add_argument("--workers", type=number_from(1), default=default, metavar="N", help=help_text)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add what loads."""
+    help_text = "what loads (default: pgloader)"
+    parser.add_argument("--engine", choices=("pgloader", "arrow"), default="pgloader", help=help_text)
+
+
+def add_directory(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the directory that keeps the records of loads by hand."""
+    help_text = f"{what} (default: {LOADS})"
+    parser.add_argument("--directory", type=folder, default=LOADS, metavar="DIR", help=help_text)
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:

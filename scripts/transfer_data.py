@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -38,8 +37,6 @@ with command_line.library():
     )
     from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check, load
 
-#: https://specifications.freedesktop.org/basedir-spec/latest/: state that outlives a run and is no configuration.
-DIRECTORY = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "contralock-migration"
 INTERRUPTED = "nothing was loaded"
 
 
@@ -49,7 +46,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     command_line.add_source(parser)
     command_line.add_profile(parser)
     command_line.add_target(parser)
-    parser.add_argument("--engine", choices=("pgloader", "arrow"), default="pgloader", help="default: pgloader")
+    command_line.add_engine(parser)
     parser.add_argument("--check", action="store_true", help="say what a load would do, and change nothing")
     parser.add_argument("--take-back", action="store_true", help="take back what a load from here has left")
     parser.add_argument(
@@ -63,13 +60,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="S",
         help="seconds that the load may take",
     )
-    parser.add_argument(
-        "--directory",
-        type=command_line.folder,
-        default=DIRECTORY,
-        metavar="DIR",
-        help=f"for the record of the target and, meanwhile, the load's files (default: {DIRECTORY})",
-    )
+    command_line.add_directory(parser, "for the record of the target and, meanwhile, the load's files")
     return parser.parse_args(arguments)
 
 

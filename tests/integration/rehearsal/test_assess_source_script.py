@@ -104,10 +104,14 @@ def test_1_when_not_ready_and_the_page_says_it_without_secrets(source: Path, tmp
     with closing(sqlite3.connect(path, isolation_level=None)) as application:
         application.execute("UPDATE users SET password = x'5365637265743132' WHERE rowid = 1")
         application.execute("UPDATE projects SET budget = '<script>alert(1)</script>' WHERE rowid = 1")
+        application.execute("UPDATE messages SET content = hex(zeroblob(6000000)) WHERE rowid = 1")
     page = tmp_path / "assessment.html"
     done = run(path, "--profile", "contralock", "--json", "--html", page)
     assert done.returncode == 1
     document = json.loads(done.stdout)
+    # What loads by default carries no such row.
+    (obstacle,) = document["obstacles"]
+    assert obstacle["fact"].startswith("the source has rows that are too large for pgloader")
     assert (document["verdict"], document["misfits"]) == ("not ready", 2)
     text = page.read_text()
     assert page.stat().st_mode & 0o777 == 0o600

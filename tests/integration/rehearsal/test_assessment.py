@@ -12,10 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.assessment import (
+    FIXED_SECONDS,
+    RATES,
     SNAPSHOT,
     Options,
     assess_file,
     assess_running,
+    estimated,
 )
 from ansible_collections.contralock.database.plugins.module_utils.assessment_report import (
     Verdict,
@@ -30,6 +33,8 @@ from ansible_collections.contralock.database.plugins.module_utils.profile import
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
 from ansible_collections.contralock.database.plugins.module_utils.schema_changes import Request, perform
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request as Load
+from ansible_collections.contralock.database.plugins.module_utils.transfer_step import check, load
 
 PROFILES = Path(__file__).parents[3] / "files" / "profiles"
 PROFILE = PROFILES / "contralock"
@@ -191,6 +196,42 @@ def test_duplicates_under_the_target_are_found(source, target, tmp_path):
     assert (finding.target, finding.count) == ("users.email", 2)
 
 
+def test_rows_in_the_target_are_judged_as_a_load_judges_them(source, target, tmp_path):
+    mapping = replace(MAPPING, columns_left_behind={})
+    loads = tmp_path.parent / f"{tmp_path.name}-loads"
+    loads.mkdir(mode=0o700)
+    request = Load(target, mapping, loads, "public", loads / "scratch", engine="arrow")
+    words = {"discard_rows": "more"}
+
+    def assessed(**given):
+        options = Options(tmp_path, loads=loads, spoken=words, **given)
+        running = assess_running(source, target, mapping, options, lambda *_: None)
+        assert assess_file(source, target, mapping, options, lambda *_: None).obstacles == running.obstacles
+        return running
+
+    def refused():
+        with pytest.raises(MigrationError) as refusal:
+            check(request, source)
+        refusal.value.speak(words)
+        (obstacle,) = assessed().obstacles
+        assert (obstacle.fact, obstacle.mend) == (refusal.value.fact, refusal.value.mend)
+        assert assessed(discard_rows=True).verdict is Verdict.READY_WITH_RULES
+        return obstacle
+
+    with psycopg.connect(target, autocommit=True) as owner:
+        user = "INSERT INTO users (email, password, first_name, last_name, role) VALUES ('', '', '', '', 'client')"
+        owner.execute(user)
+        assert refused().fact == "the target holds rows that this run did not load (users 1)"
+        owner.execute("TRUNCATE users CASCADE")
+        load(request, source)
+        # They are this migration's, and go with the next load.
+        assert assessed().verdict is Verdict.READY_WITH_RULES
+        elsewhere = assess_file(source, target, mapping, Options(tmp_path), lambda *_: None)
+        assert elsewhere.verdict is Verdict.NOT_READY
+        owner.execute(user)
+        assert refused().mend == "Look at these rows first; when they may go, say so with more"
+
+
 ORPHANS = """
 CREATE TABLE p (id INTEGER PRIMARY KEY, "a, b" INTEGER, UNIQUE (id, "a, b"));
 CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id), q INTEGER REFERENCES p (id), n INTEGER,
@@ -240,17 +281,20 @@ def test_a_row_that_the_engine_cannot_carry_is_found_before_the_window(source, t
     fact = "the source has rows that are too large for pgloader, which carries up to 12,000,000 bytes (messages 12,"
     found = {
         engine: assess_running(source, target, MAPPING, Options(tmp_path, engine=engine), lambda *_: None)
-        for engine in ("pgloader", "arrow", "")
+        for engine in ("pgloader", "arrow")
     }
     assert {engine: each.verdict for engine, each in found.items()} == {
         "pgloader": Verdict.NOT_READY,
         "arrow": Verdict.READY_WITH_RULES,
-        "": Verdict.READY_WITH_RULES,
     }
     assert [each.fact[: len(fact)] for each in found["pgloader"].obstacles] == [fact]
-    assert [note for note in found[""].notes if note.startswith(fact)]
-    for engine in ("pgloader", "arrow"):
-        assert not [note for note in found[engine].notes if note.startswith(fact)]
+    # Each is foretold by its own rates: arrow is the faster one, and pgloader loads from a copy.
+    for engine, each in found.items():
+        assert each.estimate.disk_bytes / each.bytes == pytest.approx(RATES[engine].disk)
+        assert each.estimate.seconds["window"] > FIXED_SECONDS
+    same = {engine: estimated(engine, 10, 10**9) for engine in found}
+    assert same["arrow"].seconds["transfer"] * 2 < same["pgloader"].seconds["transfer"]
+    assert same["arrow"].disk_bytes == 10**9 < same["pgloader"].disk_bytes
 
 
 def test_a_name_that_pgloader_cannot_spell_is_found_before_the_window(database, tmp_path):
@@ -262,16 +306,14 @@ def test_a_name_that_pgloader_cannot_spell_is_found_before_the_window(database, 
     fact = "pgloader cannot spell the target's names \"it's\""
     found = {
         engine: assess_file(source, database.conninfo, mapping, Options(tmp_path, engine=engine), lambda *_: None)
-        for engine in ("pgloader", "arrow", "")
+        for engine in ("pgloader", "arrow")
     }
     assert [each.fact for each in found["pgloader"].obstacles] == [fact]
     assert found["pgloader"].obstacles[0].mend.startswith("Take the engine arrow")
     assert {engine: each.verdict for engine, each in found.items()} == {
         "pgloader": Verdict.NOT_READY,
         "arrow": Verdict.READY,
-        "": Verdict.READY,
     }
-    assert [note for note in found[""].notes if note.startswith(fact)]
     assert found["arrow"].notes == ()
 
 

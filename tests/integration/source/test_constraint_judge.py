@@ -66,7 +66,8 @@ def assess(tmp_path: Path, target: str, script: str, **document: Any) -> Assessm
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(ROWS + script)
     given = mapping(**{"tables": TABLES, **document})
-    return assess_file(path, target, given, Options(tmp_path), lambda *_: None)
+    # pgloader cannot spell all of these names.
+    return assess_file(path, target, given, Options(tmp_path, engine="arrow"), lambda *_: None)
 
 
 def one(found: Assessment) -> Finding:

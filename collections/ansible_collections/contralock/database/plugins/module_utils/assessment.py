@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Words
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,10 +19,10 @@ from .catalog import Catalog, snapshot
 from .connection import Connection, connect
 from .constraint_judge import Unjudged, judge_constraints
 from .durable_files import refused_politely
-from .earlier_load import settled_catalog
+from .earlier_load import EarlierLoad, may_discard, rows_that_may_go, settled_catalog
 from .errors import MigrationError
 from .finding_rows import told_references
-from .findings import Examination, examine_file
+from .findings import examine_file
 from .live_copy import Limits, copy_live
 from .load_mark import unfinished_load, unfinished_load_told, unmarkable
 from .pgloader import LARGEST_ROW_BYTES
@@ -43,7 +44,7 @@ from .source_file import (
     table_of_source,
 )
 from .source_schema import SourceSchema, read_schema
-from .target_restore import own_mark, record_file
+from .target_restore import LOADED, own_mark, record_file, standing_record
 from .target_state import row_counts, unwritable
 from .text_order import order_notes
 from .worker_threads import WORKERS
@@ -52,12 +53,29 @@ APPLICATION_NAME = "contralock source_assessment"
 #: The snapshot's own folder; its name is fixed, so that what a killed assessment has left goes with the next one.
 SNAPSHOT = ".assessment"
 
-#: How long a step takes by each second that the examination took on the same machine, and what is on disk by each byte
-#: of the source. Measured with the contralock profile (benchmarks/README.md, "What an assessment foretells").
-SECONDS_PER_SECOND = {"back up": 1.1, "transfer": 10.7, "compare": 1.4}
+
+@dataclass(frozen=True)
+class Rates:
+    """What a window costs, measured with the contralock profile (benchmarks/README.md, "What an assessment foretells").
+
+    Attributes:
+        seconds: Step to its length by each second that the examination took on the same machine.
+        disk: What the backup and the load's own files have by each byte of the source.
+        database: What the target has by each byte of the source.
+    """
+
+    seconds: Words[str, float]
+    disk: float
+    database: float
+
+
+RATES: Words[str, Rates] = {
+    "pgloader": Rates({"back up": 1.1, "transfer": 10.7, "compare": 1.4}, disk=1.6, database=0.7),
+    # It writes no copy.
+    "arrow": Rates({"back up": 1.5, "transfer": 3.6, "compare": 1.6}, disk=1.0, database=0.65),
+}
+#: What a window takes whatever the source.
 FIXED_SECONDS = 28.0
-DISK_PER_BYTE = 1.6
-DATABASE_PER_BYTE = 0.7
 
 
 @dataclass(frozen=True)
@@ -66,19 +84,26 @@ class Options:
 
     Attributes:
         directory: Where the snapshot of a live file lies meanwhile, in a private folder of its own that is removed at
-            the end; of all runs, so that a schema that a killed load has left without its keys is known as it was.
+            the end.
         limits: What the snapshot may cost the application.
         schema: The target's schema.
         workers: Threads that read and examine.
-        engine: What is going to load, so that rows and names that it cannot carry are found; empty when nobody has
-            chosen yet.
+        engine: What is going to load, so that rows and names that it cannot carry are found.
+        loads: Directory that keeps the record of each target (a load's ``root``), so that the rows of an earlier load
+            are told from others', and a schema that a killed load has left without its keys is known as it was; None
+            where there is none.
+        discard_rows: Whether rows in the target may go, whoever loaded or changed them.
+        spoken: The library's names of options to what the reader can type (``MigrationError.speak``).
     """
 
     directory: Path
     limits: Limits = field(default_factory=Limits)
     schema: str = "public"
     workers: int = WORKERS
-    engine: str = ""
+    engine: str = "pgloader"
+    loads: Path | None = None
+    discard_rows: bool = False
+    spoken: Words[str, str] = field(default_factory=dict)
 
 
 def assess_running(source: Path, target: str, mapping: Mapping, options: Options, progress: Progress) -> Assessment:
@@ -95,10 +120,7 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
         MigrationError: It cannot be told: a snapshot cannot be taken, or the target cannot be asked.
     """
     began = time.monotonic()
-    with connect(target, APPLICATION_NAME) as connection:
-        ours = own_mark(connection, record_file(connection, options.directory))
-        catalog = settled_catalog(connection, options.directory, options.schema)
-        asked = _asked(connection, target, catalog, mapping, ours)
+    asked = _asked(target, mapping, options)
     with _snapshot_folder(options.directory) as private:
         snapshot_file = private / "source.sqlite"
         with refused_politely(f"cannot back up {source}"):
@@ -115,34 +137,63 @@ def assess_file(source: Path, target: str, mapping: Mapping, options: Options, p
         MigrationError: It cannot be told: the file cannot be read or is written, or the target cannot be asked.
     """
     began = time.monotonic()
-    with connect(target, APPLICATION_NAME) as connection:
-        with unfinished_load_told(connection):
-            catalog = snapshot(connection, options.schema)
-        asked = _asked(connection, target, catalog, mapping)
-    found = _assessed(source, asked, options, progress)
+    found = _assessed(source, _asked(target, mapping, options), options, progress)
     return replace(found, seconds=time.monotonic() - began)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a file is held against; ``obstacles`` are of the target itself."""
+    """What a file is held against; ``obstacles`` are of the target itself, ``half`` tells of half a load in it."""
 
     target: str
     catalog: Catalog
     mapping: Mapping
     obstacles: tuple[Obstacle, ...]
+    half: bool
 
 
-def _asked(connection: Connection, target: str, catalog: Catalog, mapping: Mapping, ours: str = "") -> _Asked:
-    tables = {table.name for table in catalog.tables}
-    drift = drift_of(connection, catalog, mapping.never_carried.keys() & tables)
-    half = unfinished_load(connection, ours)
-    carried = tables - mapping.never_carried.keys()
-    if half and not drift and not any(row_counts(connection, catalog.schema, carried).values()):
-        # It was killed before it touched anything: the next load goes on.
-        half = None
-    refusals = (unwritable(connection), unmarkable(connection), half, drift)
-    return _Asked(target, catalog, mapping, tuple(_obstacle(each) for each in refusals if each))
+def _asked(target: str, mapping: Mapping, options: Options) -> _Asked:
+    with connect(target, APPLICATION_NAME) as connection:
+        ours = own_mark(connection, record_file(connection, options.loads)) if options.loads else ""
+        with unfinished_load_told(connection, ours):
+            catalog = (
+                settled_catalog(connection, options.loads, options.schema)
+                if options.loads
+                else snapshot(connection, options.schema)
+            )
+        tables = {table.name for table in catalog.tables}
+        drift = drift_of(connection, catalog, mapping.never_carried.keys() & tables)
+        half = unfinished_load(connection, ours)
+        carried = tables - mapping.never_carried.keys()
+        if half and not drift and not any(row_counts(connection, catalog.schema, carried).values()):
+            # It was killed before it touched anything: the next load goes on.
+            half = None
+        refusals = (unwritable(connection), unmarkable(connection), half, drift)
+        return _Asked(target, catalog, mapping, tuple(_obstacle(each) for each in refusals if each), bool(half))
+
+
+def _rows_in_the_way(connection: Connection, asked: _Asked, plan: Plan, options: Options) -> MigrationError | None:
+    """Return why the rows that the target holds may not go, as a load says it; None when they may, or there are none.
+
+    Half a load is told as that, and our own is taken back.
+    """
+    if asked.half:
+        return None
+    loads = options.loads
+    record = standing_record(connection, record_file(connection, loads)) if loads else None
+    if record and record.state != LOADED:
+        return None
+    given_up = False
+    if loads:
+        earlier = EarlierLoad(asked.target, asked.mapping, loads, options.schema, loads, options.discard_rows)
+        given_up = may_discard(earlier, record)
+    counts = row_counts(connection, plan.schema, [table.target for table in plan.tables])
+    try:
+        rows_that_may_go(connection, record, counts, discard=options.discard_rows, given_up=given_up)
+    except MigrationError as error:
+        error.speak(options.spoken)
+        return error
+    return None
 
 
 def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
@@ -195,8 +246,9 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
         with closing(open_source(path)) as reading:
             used_up = exhausted_sequences(connection, plan, reading)
             left_behind = tuple(_left_behind(plan, source, reading))
-    of_pgloader = [unspeakable_names(plan), too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")]
-    refusals = [refusal, *(of_pgloader if options.engine == "pgloader" else [])]
+        refusals = [refusal, _rows_in_the_way(connection, asked, plan, options)]
+    if options.engine == "pgloader":
+        refusals += [unspeakable_names(plan), too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")]
     return Assessment(
         source=str(path),
         bytes=size,
@@ -208,8 +260,8 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
         unmatched=tuple(unmatched_rules(plan, found.rows, found.rule_counts)),
         unjudged=(*_left_out(plan, source), *judged.unjudged),
         left_behind=left_behind,
-        notes=(*found.notes, *ordered, *(str(each) for each in of_pgloader if each and not options.engine)),
-        estimate=None if refusal else _estimate(found, size),
+        notes=(*found.notes, *ordered),
+        estimate=None if refusal else estimated(options.engine, found.duration_seconds, size),
     )
 
 
@@ -242,12 +294,19 @@ def _left_behind(plan: Plan, source: SourceSchema, reading: sqlite3.Connection) 
                 yield LeftBehind(table.source.name, column, count, reason)
 
 
-def _estimate(found: Examination, size: int) -> Estimate:
-    """Foretell a window from how fast this machine examined these values."""
-    seconds = {step: round(found.duration_seconds * each, 1) for step, each in SECONDS_PER_SECOND.items()}
+def estimated(engine: str, examined_seconds: float, size: int) -> Estimate:
+    """Foretell a window.
+
+    Args:
+        engine: What loads.
+        examined_seconds: How long the examination took: it reads the same values on the same machine.
+        size: The source's bytes.
+    """
+    rates = RATES[engine]
+    seconds = {step: round(examined_seconds * each, 1) for step, each in rates.seconds.items()}
     seconds["stop, switch and start"] = FIXED_SECONDS
     seconds["window"] = round(sum(seconds.values()), 1)
-    return Estimate(seconds, round(size * DISK_PER_BYTE), round(size * DATABASE_PER_BYTE))
+    return Estimate(seconds, round(size * rates.disk), round(size * rates.database))
 
 
 def _obstacle(error: MigrationError) -> Obstacle:

@@ -7,6 +7,7 @@ to be imported.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from .target_restore import (
     assert_untouched,
     record_file,
     restore_target,
+    rows_of_others,
     standing_record,
 )
 from .target_state import row_counts
@@ -110,6 +112,35 @@ def settled_catalog(connection: Connection, root: Path, schema: str) -> Catalog:
     """
     record = standing_record(connection, record_file(connection, root))
     return record.catalog if record and record.state != LOADED else snapshot(connection, schema)
+
+
+def rows_that_may_go(
+    connection: Connection,
+    record: TargetRecord | None,
+    counts: Mapping[str, int],
+    *,
+    discard: bool = False,
+    given_up: bool = False,
+) -> dict[str, int]:
+    """Return the rows that a load would take out of its tables first.
+
+    Args:
+        connection: As the owner; not in a transaction.
+        record: Of the earlier load, which has ended; None where there was none.
+        counts: Table to the rows that are there, of all that the load is about.
+        discard: Rows may go whosever they are.
+        given_up: What was changed since that load may go.
+
+    Raises:
+        MigrationError: Some are nobody's load, or have changed since.
+    """
+    filled = {table: rows for table, rows in counts.items() if rows}
+    foreign = {table: rows for table, rows in filled.items() if record is None or table not in record.tables}
+    if foreign and not discard:
+        raise rows_of_others(foreign)
+    if filled and record and not (discard or given_up):
+        assert_untouched(connection, record)
+    return filled
 
 
 def _counts(connection: Connection, earlier: EarlierLoad, now: Catalog, record: TargetRecord | None) -> dict[str, int]:

@@ -21,6 +21,7 @@ from psycopg import sql
 from .arrow_engine import ARROW
 from .catalog import difference, snapshot
 from .connection import Connection, connect
+from .earlier_load import rows_that_may_go
 from .errors import MigrationError
 from .findings import raise_findings
 from .journal import room_taken
@@ -39,12 +40,10 @@ from .source_watch import SourceWatch, watched
 from .target_restore import (
     Restored,
     TargetRecord,
-    assert_untouched,
     clear_earlier,
     database_oid,
     own_mark,
     restore_target,
-    rows_of_others,
     standing_record,
 )
 from .target_state import (
@@ -276,14 +275,9 @@ def _rows_that_may_go(connection: Connection, order: Transfer) -> dict[str, int]
     if refusal := unmarkable(connection):
         raise refusal
     assert_emptiable(connection, plan.schema, order.tables)
-    filled = {table: rows for table, rows in row_counts(connection, plan.schema, order.tables).items() if rows}
     record = standing_record(connection, order.record)
-    foreign = {table: rows for table, rows in filled.items() if record is None or table not in record.tables}
-    if foreign and not order.discard_rows:
-        raise rows_of_others(foreign)
-    if filled and record and not (order.discard_rows or order.given_up):
-        assert_untouched(connection, record)
-    return filled
+    counts = row_counts(connection, plan.schema, order.tables)
+    return rows_that_may_go(connection, record, counts, discard=order.discard_rows, given_up=order.given_up)
 
 
 @dataclass(frozen=True)

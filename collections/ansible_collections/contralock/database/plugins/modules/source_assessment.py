@@ -22,7 +22,9 @@ options:
     type: path
     required: true
   directory:
-    description: Where the snapshot lies meanwhile; it needs as much room as the file.
+    description:
+      - Where the snapshot lies meanwhile; it needs as much room as the file.
+      - It is the directory of all runs, so that the rows of an earlier load are told from others'.
     type: path
     required: true
   pause_limit_ms:
@@ -46,6 +48,10 @@ options:
     type: str
     choices: [pgloader, arrow]
     default: pgloader
+  discard_rows:
+    description: As of M(contralock.database.data_transfer).
+    type: bool
+    default: false
 extends_documentation_fragment:
   - contralock.database.target
   - contralock.database.mapping
@@ -173,6 +179,7 @@ ARGUMENTS: Mapping[str, Any] = {
     "foreign_changes": {"type": "dict", "default": {}},
     "workers": {"type": "int", "default": 2},
     "engine": {"type": "str", "choices": ["pgloader", "arrow"], "default": "pgloader"},
+    "discard_rows": {"type": "bool", "default": False},
 }
 
 #: What the journal of a run keeps; the rest is in the run's directory.
@@ -200,11 +207,21 @@ def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
     with connect(given["target"], "contralock source_assessment") as connection:
         assert_own_schema(connection, given["foreign_changes"])
     limits = Limits(given["pause_limit_ms"], given["time_limit"])
+    options = Options(
+        Path(given["directory"]),
+        limits,
+        given["schema"],
+        given["workers"],
+        given["engine"],
+        loads=Path(given["directory"]),
+        discard_rows=given["discard_rows"],
+        spoken={"discard_rows": "data_transfer_discard_rows=true"},
+    )
     found = assess_running(
         Path(given["source"]),
         given["target"],
         parse_mapping(given["mapping"], given["mapping_schema"]),
-        Options(Path(given["directory"]), limits, given["schema"], given["workers"], given["engine"]),
+        options,
         report,
     )
     document = as_document(found)
