@@ -30,7 +30,7 @@ MENDS: tuple[tuple[str, str], ...] = (
         "Shorten the values that are too long in the application, or change what limits them in the schema",
     ),
     ("error 53100", "Give the server room on its disk and run again"),
-    ("error 53300", "End idle sessions, or raise the limit of the role, the database or the server"),
+    ("error 53300", "End idle sessions, or raise the limit of the role, the database or the server (max_connections)"),
     ("error 53", "Give the server room (disk, memory, connections) and run again"),
     ("error 55P03", "End the sessions in this database (pg_stat_activity names them) and run again"),
     ("error 42501", "Let the target's role own the tables; run prepare.yml"),
