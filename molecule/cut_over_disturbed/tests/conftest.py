@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from cheats import answers, cheating
 from journeys import at_first, before_step, interfering, now
 
-__all__ = ["at_first", "before_step", "now"]
+__all__ = ["answers", "at_first", "before_step", "cheating", "now"]
 
 
 @pytest.fixture
 def killed(run_playbook, app1):
-    """Run a playbook that dies in the middle of a step, on the controller and on the host."""
+    """Run a playbook that dies in the middle of a step, on the controller and on the host, or on one of them."""
 
-    def run(playbook, step, **variables):
-        with interfering(step, CONTRALOCK_KILL_HOST=app1.backend.name):
+    def run(playbook, step, only="", **variables):
+        with interfering(step, CONTRALOCK_KILL_HOST=app1.backend.name, CONTRALOCK_KILL_ONLY=only):
             done = run_playbook(playbook, **variables)
         assert done.returncode == -9, f"was not killed at {step}: {done.message()}"
 
