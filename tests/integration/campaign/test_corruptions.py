@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import compare
 from ansible_collections.contralock.database.plugins.module_utils.mapping_document import read_schema
+from ansible_collections.contralock.database.plugins.module_utils.plan import Plan
 from ansible_collections.contralock.database.plugins.module_utils.profile import parse_mapping
 from psycopg import sql
 
@@ -82,13 +85,11 @@ def found(pair: Pair) -> set[tuple[str, str, str | None, str]]:
     return set(listed)
 
 
-def plant(pair: Pair, kind: str, only: str = "") -> set[tuple[str, str, str | None, str]]:
-    """Spoil 50 values of each type that the kind can spoil (of one table alone); return what has to be found."""
+def plant(pair: Pair, kind: str) -> set[tuple[str, str, str | None, str]]:
+    """Spoil 50 values of each type that the kind can spoil; return what has to be found."""
     expected = set()
     for table, expression in CORRUPTIONS[kind].spoiled.items():
-        if only and table != only:
-            continue
-        keys = chosen(pair, table, CORRUPTIONS[kind].where)
+        keys = chosen(pair, table, CORRUPTIONS[kind].wheres.get(table, CORRUPTIONS[kind].where))
         listed = ", ".join(map(str, keys))
         pair.sql(f"UPDATE {table} SET v = {expression} WHERE id IN ({listed})")
         expected |= {(table, f"id={key}", "v", "differs") for key in keys}
@@ -104,6 +105,19 @@ def test_equal_is_equal(pair: Pair) -> None:
 def test_every_spoiled_value_is_found_in_its_place(pair: Pair, kind: str) -> None:
     expected = plant(pair, kind)
     assert found(pair) == expected
+
+
+def test_the_last_bit_is_one_bit(pair: Pair) -> None:
+    """What the corruptor calls the next number is the next one, so that a comparison that rounds would be seen."""
+    plant(pair, "the last bit")
+    for table, size in (("t_double", 8), ("t_real", 4)):
+        bits = f"('x' || encode(float{size}send({{}}.v), 'hex'))::bit({size * 8})::bigint"
+        query = (
+            f"SELECT {bits.format('p')} - {bits.format('k')}, count(*) FROM {table} p JOIN kept.{table} k USING (id)"
+        )
+        with psycopg.connect(pair.target) as connection:
+            steps = connection.execute(f"{query} WHERE p.v <> k.v GROUP BY 1".encode()).fetchall()
+        assert steps == [(1, PLANTED)]
 
 
 def different(pair: Pair, table: str) -> list[tuple[int, int]]:
@@ -146,49 +160,83 @@ def test_rows_missing_and_rows_doubled_under_another_key(pair: Pair) -> None:
     assert found(pair) == expected
 
 
+def keyless(pair: Pair, tables: Iterable[str]) -> dict[str, Counter[tuple[str, str]]]:
+    """Kind and row of what was found in tables without a key: such a row is shown by its columns."""
+    found: dict[str, Counter[tuple[str, str]]] = {table: Counter() for table in tables}
+    for table, key, column, kind in told(pair.compare(LIMIT, batch_rows=64).differences):
+        assert column is None
+        found[table][kind, key] += 1
+    return found
+
+
 def test_rows_of_every_type_without_a_key_doubled_and_lost(cluster: Cluster, tmp_path: Path) -> None:
-    def counted(pair: Pair) -> set[tuple[int, int, int]]:
-        tables = [each for each in pair.compare(LIMIT, batch_rows=64).tables if each.table in TYPES]
-        assert len(tables) == len(TYPES)
-        return {(each.missing, each.extra, each.differing) for each in tables}
+    def planted(pair: Pair, kind: str) -> None:
+        ids = Counter((kind, f"id={key}") for key in range(PLANTED))
+        for table, found in keyless(pair, (*TYPES, BAG)).items():
+            by_id = Counter((what, key.split(",")[0]) for what, key in found.elements())
+            assert by_id == (Counter() if table == BAG else ids), table
 
     with cluster.database() as database:
         pair = loaded(tmp_path, database.conninfo, key="")
-        pair.sql(*(f"INSERT INTO {table} SELECT * FROM {table} ORDER BY id LIMIT {PLANTED}" for table in TYPES))
-        assert counted(pair) == {(0, PLANTED, 0)}
+        pair.sql(*(f"INSERT INTO {table} SELECT * FROM {table} WHERE id < {PLANTED}" for table in TYPES))
+        planted(pair, "only in the target")
         # Of each that is there twice both go.
         pair.sql(*(f"DELETE FROM {table} WHERE id < {PLANTED}" for table in TYPES))
-        assert counted(pair) == {(PLANTED, 0, 0)}
+        planted(pair, "missing in the target")
 
 
-@pytest.mark.parametrize(
-    ("change", "missing", "extra"),
-    [
-        ("INSERT INTO bag SELECT * FROM bag LIMIT 50", 0, 50),
-        ("DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag LIMIT 50)", 50, 0),
-        ("UPDATE bag SET n = n + 100 WHERE ctid IN (SELECT ctid FROM bag LIMIT 50)", 50, 50),
-    ],
-)
-def test_rows_without_a_key_doubled_lost_and_changed(pair: Pair, change: str, missing: int, extra: int) -> None:
-    pair.sql(change)
-    (bag,) = (each for each in pair.compare(LIMIT, batch_rows=64).tables if each.table == BAG)
-    assert (bag.missing, bag.extra, bag.differing) == (missing, extra, 0)
+#: What is done to the first rows; which row is missing then, and which one is too many.
+FIRST = f"ctid IN (SELECT ctid FROM {BAG} ORDER BY ctid LIMIT {PLANTED})"
+CHANGES: dict[str, tuple[str, str | None, str | None]] = {
+    "doubled": (f"INSERT INTO {BAG} SELECT * FROM {BAG} WHERE {FIRST}", None, "v='v{}', n={}"),
+    "lost": (f"DELETE FROM {BAG} WHERE {FIRST}", "v='v{}', n={}", None),
+    "another number": (f"UPDATE {BAG} SET n = n + 100 WHERE {FIRST}", "v='v{}', n={}", "v='v{}', n=10{}"),
+    "another text": (f"UPDATE {BAG} SET v = v || '!' WHERE {FIRST}", "v='v{}', n={}", "v='v{}!', n={}"),
+}
 
 
-@pytest.mark.parametrize("table", TYPES)
-def test_a_column_that_is_left_out_is_noticed_here(pair: Pair, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proof itself is proven: a comparison that passes over one column does not pass these tests."""
+@pytest.mark.parametrize("change", CHANGES)
+def test_rows_without_a_key_doubled_lost_and_changed(pair: Pair, change: str) -> None:
+    command, missing, extra = CHANGES[change]
+    pair.sql(command)
+    places = (("missing in the target", missing), ("only in the target", extra))
+    assert keyless(pair, [BAG])[BAG] == Counter(
+        (kind, row.format(number, number % 10)) for kind, row in places if row for number in range(PLANTED)
+    )
+
+
+def numbers(pair: Pair) -> dict[str, tuple[int, int, int]]:
+    """Rows that are missing, rows too many, and cells that differ, of each table."""
+    return {each.table: (each.missing, each.extra, each.differing) for each in pair.compare(LIMIT).tables}
+
+
+def test_a_column_that_is_left_out_is_noticed_here(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proof itself is proven: a comparison that passes over any one column misses what is planted in it."""
+    for table, spoiled in CORRUPTIONS["cell changed"].spoiled.items():
+        first, second, third = chosen(pair, table, "v IS NOT NULL", 3)
+        pair.sql(
+            f"UPDATE {table} SET v = {spoiled} WHERE id = {first}",
+            f"UPDATE {table} SET beside = beside || '!' WHERE id = {second}",
+            f"UPDATE {table} SET id = id + 1000000 WHERE id = {third}",
+        )
+    pair.sql(
+        f"UPDATE {BAG} SET n = n + 100 WHERE ctid = (SELECT min(ctid) FROM {BAG})",
+        f"UPDATE {BAG} SET v = v || '!' WHERE ctid = (SELECT min(ctid) FROM {BAG})",
+    )
+    assert numbers(pair) == dict.fromkeys(TYPES, (1, 1, 2)) | {BAG: (2, 2, 0)}
     make_plan = compare.make_plan
 
-    def forgetful(*given):
-        plan = make_plan(*given)
-        kept = [
-            replace(each, columns=tuple(column for column in each.columns if column.source != "v"))
-            if each.target == table
-            else each
-            for each in plan.tables
-        ]
-        return replace(plan, tables=tuple(kept))
+    def without(*columns: str) -> dict[str, tuple[int, int, int]]:
+        def forgetful(*given: Any) -> Plan:
+            plan = make_plan(*given)
+            kept = [[each for each in table.columns if each.source not in columns] for table in plan.tables]
+            pairs = zip(plan.tables, kept, strict=True)
+            return replace(plan, tables=tuple(replace(table, columns=tuple(rest)) for table, rest in pairs))
 
-    monkeypatch.setattr(compare, "make_plan", forgetful)
-    assert plant(pair, "cell changed", only=table) != found(pair) == set()
+        monkeypatch.setattr(compare, "make_plan", forgetful)
+        return numbers(pair)
+
+    assert without("v") == dict.fromkeys(TYPES, (1, 1, 1)) | {BAG: (1, 1, 0)}
+    assert without("beside", "n") == dict.fromkeys(TYPES, (1, 1, 1)) | {BAG: (1, 1, 0)}
+    # Without its key a table's rows are the same by what else they hold.
+    assert without("id") == dict.fromkeys(TYPES, (2, 2, 0)) | {BAG: (2, 2, 0)}
