@@ -11,7 +11,8 @@ const os = require('node:os');
 const path = require('node:path');
 const { Client } = require('pg');
 
-const PASSWORD = 'p#a\'s "s\\n$w=1';
+// What needs quoting everywhere, and a word that is found in whatever form of it.
+const PASSWORD = 'p#a\'s "s\\n$w=1recognisable';
 const PROFILES = process.env.TEST_PROFILES ?? path.join(__dirname, '../../profiles');
 const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
 const SETTINGS = ['ssl=on', 'fsync=off', 'max_connections=120', 'log_min_messages=fatal'];

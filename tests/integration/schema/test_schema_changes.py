@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -25,6 +26,9 @@ from tests.integration.schema.steps import (
     three,
 )
 from tests.throwaway_cluster import Database
+
+#: What the application's health check asks.
+LAST_CHANGE = (Path(__file__).parents[3] / "files/application/src/health/last_change.sql").read_bytes()
 
 
 def test_pending_changes_are_applied_once_and_told(connection: Connection, database: Database) -> None:
@@ -61,6 +65,20 @@ def test_the_record_is_closed_to_others(connection: Connection, cluster_reader: 
         assert "schema" not in versions_of(other)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             other.execute("SELECT name FROM contralock_migration.schema_changes")
+
+
+def test_the_application_reads_the_last_changes_name_without_a_right_to_the_record(
+    connection: Connection, cluster_reader: str
+) -> None:
+    with connect(cluster_reader, "test") as other:
+        assert other.execute(LAST_CHANGE).fetchall() == []
+        perform(connection, Request(three()[:2]))
+        perform(connection, Request(three()))
+        assert other.execute(LAST_CHANGE).fetchall() == [("0003_bio",)]
+        perform(connection, Request(three(), "reverted", to="0001"))
+        assert other.execute(LAST_CHANGE).fetchall() == [("0001_types",)]
+        perform(connection, Request(three(), "reverted"))
+        assert other.execute(LAST_CHANGE).fetchall() == []
 
 
 @pytest.mark.parametrize("state", ["present", "reverted"])

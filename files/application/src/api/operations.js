@@ -4,6 +4,7 @@
 
 const { QueryTypes } = require('sequelize');
 const { DatabaseHealth } = require('../health/databaseHealth');
+const { poolUse } = require('../health/metrics');
 const { definitions } = require('../models/definitions');
 const { readTables } = require('../models/tables');
 const { ApiError } = require('./errors');
@@ -21,13 +22,13 @@ class Operations {
   /** The routes that stay open when the application is closed to users. */
   alwaysOpen(app) {
     app.get('/health', async (request, response) => {
-      const health = await DatabaseHealth.check(this.database);
+      const health = await DatabaseHealth.check(this.database.sequelize);
       health.details.closed = this.door.isClosed;
       response.status(health.status === 'healthy' ? 200 : 503).json(health);
     });
     app.get('/metrics', onlyFromHere, (request, response) => {
       response.type('text/plain; version=0.0.4');
-      response.send(this.database.metrics.render(this.database.type, this.database.pool()));
+      response.send(this.database.metrics.render(this.database.type, poolUse(this.database.sequelize)));
     });
     app.post('/canary', onlyFromHere, async (request, response) => {
       response.status(201).json(await this.sing(request.body.token));

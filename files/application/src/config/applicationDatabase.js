@@ -2,8 +2,7 @@
 
 const { Transaction } = require('sequelize');
 const { Metrics } = require('../health/metrics');
-const { defineModels } = require('../models');
-const { readTables } = require('../models/tables');
+const { loadModels } = require('../models');
 const { DatabaseFactory } = require('./databaseFactory');
 const { UnknownFateError, classify, withRetries } = require('./retries');
 
@@ -24,12 +23,12 @@ class ApplicationDatabase {
   // whose COMMIT finds no thread any more.
   #writers = new Queue();
 
-  /** Connect and look at the tables. Throws what the database says when that fails; nothing is tried twice here. */
+  /** Connect, and find the models' tables. Throws what the database says when that fails; nothing is tried twice here. */
   static async open(settings, options = {}) {
     const database = new ApplicationDatabase(settings, options);
     try {
-      database.tables = await readTables(database.sequelize);
-      if (!options.create) database.models = defineModels(database.sequelize, database.tables);
+      if (options.create) await database.sequelize.authenticate();
+      else database.models = await loadModels(database.sequelize);
     } catch (error) {
       await database.close();
       throw error;
@@ -83,19 +82,7 @@ class ApplicationDatabase {
     return this.type === 'sqlite' ? this.#writers.run(work) : work();
   }
 
-  /** The pool's use; SQLite has none. */
-  pool() {
-    if (this.type === 'sqlite') return null;
-    const { size, available, using, waiting } = this.sequelize.connectionManager.pool;
-    return { size, available, using, waiting, max: this.settings.pool.max };
-  }
-
   close() {
-    const connections = this.sequelize.connectionManager.connections ?? {};
-    for (const [name, connection] of Object.entries(connections)) {
-      // One of SQLite's that could not be opened would never say that it is closed.
-      if (!connection.open) delete connections[name];
-    }
     return this.sequelize.close();
   }
 }

@@ -65,6 +65,13 @@ class Metrics {
   }
 }
 
+/** The use of a Sequelize's pool; null on SQLite, which has none. */
+function poolUse(sequelize) {
+  if (sequelize.getDialect() === 'sqlite') return null;
+  const { size, available, using, waiting } = sequelize.connectionManager.pool;
+  return { size, available, using, waiting, max: sequelize.options.pool.max };
+}
+
 function head(name, type, help) {
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
 }
@@ -76,4 +83,4 @@ function poolLines(pool) {
   ];
 }
 
-module.exports = { Metrics };
+module.exports = { Metrics, poolUse };

@@ -31,4 +31,13 @@ async function migrate({ sequelize }) {
   return { applied: pending, verified: [] };
 }
 
-module.exports = { migrate };
+/** The name of the last migration that was run on SQLite; null where none was. */
+async function lastMigration(sequelize) {
+  const select = (sql) => sequelize.query(sql, { type: Sequelize.QueryTypes.SELECT });
+  // A file that no migration has made need not have the table.
+  if ((await select(`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '${META}'`)).length === 0) return null;
+  const [{ version }] = await select(`SELECT max(name) AS version FROM ${META}`);
+  return version?.replace(/\.js$/, '') ?? null;
+}
+
+module.exports = { lastMigration, migrate };

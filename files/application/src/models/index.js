@@ -4,18 +4,18 @@ const { DataTypes } = require('sequelize');
 const { columnOf } = require('./columns');
 const { definitions } = require('./definitions');
 const { parseJson } = require('./json');
-const { folded } = require('./tables');
+const { folded, readTables } = require('./tables');
 
 const LONGEST_STRING = 255;
 
 /**
  * Define the models on the tables that are there: `users` with `_id` and `firstName`, or `id` and `first_name`.
  * @param {Sequelize} sequelize
- * @param {Map} tables From `readTables`.
- * @returns {Object<string, Model>}
+ * @returns {Promise<Object<string, Model>>}
  * @throws {Error} A table or column is missing; all that are missing in one message.
  */
-function defineModels(sequelize, tables) {
+async function loadModels(sequelize) {
+  const tables = await readTables(sequelize);
   const missing = [];
   const models = {};
   for (const [name, definition] of Object.entries(definitions)) {
@@ -147,4 +147,4 @@ function settingThrough(name, change) {
   };
 }
 
-module.exports = { defineModels };
+module.exports = { loadModels };

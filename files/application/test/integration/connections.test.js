@@ -2,19 +2,26 @@
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
+const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const {
+  TYPES,
   administer,
+  assertNoSecret,
   directory,
   freshPostgresql,
   freshSqlite,
   key,
+  notDone,
   openDatabase,
   startApplication,
+  until,
 } = require('./databases');
+const { answerTo } = require('../../src/api/errors');
 const { ApplicationDatabase } = require('../../src/config/applicationDatabase');
 const { readSettings } = require('../../src/config/settings');
+const { poolUse } = require('../../src/health/metrics');
 const { oneLine } = require('../../src/health/words');
 const { serve } = require('../../src/server');
 
@@ -110,7 +117,7 @@ test('the pool is full: requests wait, and are refused after a while', async (t)
   );
   await slow;
   await database.read(() => database.sequelize.query('SELECT 1'));
-  assert.equal(database.pool().max, 1);
+  assert.equal(poolUse(database.sequelize).max, 1);
 });
 
 test('the application makes nothing in PostgreSQL, and could not; its schema is the same after five starts', async (t) => {
@@ -118,7 +125,7 @@ test('the application makes nothing in PostgreSQL, and could not; its schema is 
   const settings = readSettings(directory(t), environment);
   const tool = path.join(
     '/usr/lib/postgresql',
-    require('node:fs').readdirSync('/usr/lib/postgresql').at(-1),
+    fs.readdirSync('/usr/lib/postgresql').at(-1),
     'bin/pg_dump',
   );
   const where = ['-h', process.env.TEST_PG_SOCKET, '-p', process.env.TEST_PG_PORT, '-U', 'postgres'];
@@ -145,16 +152,128 @@ test('the application makes nothing in PostgreSQL, and could not; its schema is 
   await assert.rejects(database.sequelize.sync({ alter: true }));
 });
 
-test('a locked SQLite file is waited for, and what is locked too long is told', async (t) => {
-  const database = await openDatabase(t, 'sqlite');
-  const other = await ApplicationDatabase.open(database.settings);
+/** Have the whole database locked; what lets it go again. */
+async function lock(t, settings) {
+  const other = await ApplicationDatabase.open(settings);
   t.after(() => other.close());
-  const notify = () => database.write(() => database.sequelize.query("UPDATE users SET status = 'active'"));
-  const held = await other.sequelize.transaction({ type: 'IMMEDIATE' });
-  setTimeout(() => held.rollback(), 300);
-  await notify();
-  assert.match(database.metrics.render('sqlite', null), /contralock_query_errors_total\{kind="not_done"\} 0/);
+  const held = await other.sequelize.transaction({ type: 'EXCLUSIVE' });
+  if (settings.type === 'postgresql') await other.sequelize.query('LOCK TABLE users', { transaction: held });
+  return () => held.rollback();
+}
+
+/** Have the driver of SQLite wait 20 ms for a lock where it would wait 5 s. */
+function makeImpatient({ sequelize: { connectionManager } }) {
+  const { Database } = connectionManager.lib;
+  const hurry = (connection) => {
+    connection.configure('busyTimeout', 20);
+    return connection;
+  };
+  connectionManager.lib.Database = function Impatient(...parameters) {
+    return hurry(new Database(...parameters));
+  };
+  hurry(connectionManager.connections.default);
+}
+
+const UPDATE = "UPDATE users SET status = 'active'";
+
+test('a locked SQLite file is waited for by its driver', async (t) => {
+  const database = await openDatabase(t, 'sqlite');
+  const release = await lock(t, database.settings);
+  setTimeout(release, 300);
+  await database.write(() => database.sequelize.query(UPDATE));
+  assert.equal(notDone(database), 0);
 });
+
+for (const [what, work] of [
+  ['a write', (database) => database.write(() => database.sequelize.query(UPDATE))],
+  [
+    'a transaction',
+    (database) => database.transaction((transaction) => database.sequelize.query(UPDATE, { transaction })),
+  ],
+]) {
+  test(`SQLite: ${what} that finds the file locked is done when the lock has gone, after three pauses at the most`, async (t) => {
+    const database = await openDatabase(t, 'sqlite');
+    makeImpatient(database);
+    const release = await lock(t, database.settings);
+    const done = work(database);
+    await until(() => notDone(database) >= 2);
+    await release();
+    await done;
+    const before = notDone(database);
+    await lock(t, database.settings);
+    await assert.rejects(work(database), (error) => {
+      assert.deepEqual(answerTo(error), [503, 'SQLITE_BUSY: database is locked']);
+      return true;
+    });
+    assert.equal(notDone(database) - before, 4);
+  });
+}
+
+test('of two transactions that wait for each other PostgreSQL ends one, and it is done again, whole', async (t) => {
+  const database = await openDatabase(t, 'postgresql');
+  const { User } = database.models;
+  const person = { password: 'x', firstName: 'x', lastName: 'x', role: 'client', bio: '' };
+  await User.bulkCreate([1, 2].map((i) => ({ ...person, id: key(i), email: `${i}@example.test` })));
+  const attempts = { a: 0, b: 0 };
+  let meet;
+  const met = new Promise((resolve) => (meet = resolve));
+  const write = (word, first, second) =>
+    database.transaction(async (transaction) => {
+      attempts[word] += 1;
+      const append = 'UPDATE users SET bio = bio || $1 WHERE id = $2';
+      await database.sequelize.query(append, { bind: [word, first], transaction });
+      if (attempts.a && attempts.b) meet();
+      await met;
+      await database.sequelize.query(append, { bind: [word, second], transaction });
+    });
+  await Promise.all([write('a', key(1), key(2)), write('b', key(2), key(1))]);
+  assert.equal(attempts.a + attempts.b, 3);
+  assert.equal(notDone(database), 1);
+  const written = (await User.findAll()).map(({ bio }) => [...bio].sort().join(''));
+  assert.deepEqual(written, ['ab', 'ab']);
+});
+
+test('a database without room for one more session is asked again', async (t) => {
+  const settings = readSettings(directory(t), await freshPostgresql(t));
+  const room = (limit) => administer('postgres', `ALTER DATABASE ${settings.name} CONNECTION LIMIT ${limit}`);
+  await room(0);
+  const database = new ApplicationDatabase(settings);
+  t.after(() => database.close());
+  const read = database.read(() => database.sequelize.query('SELECT 1'));
+  await until(() => notDone(database) >= 1);
+  await room(-1);
+  await read;
+});
+
+for (const type of TYPES) {
+  const patient = { timeout: 30000 };
+  test(`${type}: it is unhealthy in good time while its database does not answer`, patient, async (t) => {
+    const { ask, settings } = await startApplication(t, type, { seeded: false });
+    const release = await lock(t, settings);
+    const began = Date.now();
+    const { status, body } = await ask('GET', '/health');
+    assert.ok(Date.now() - began < 8000);
+    assert.deepEqual([status, body.status, body.details.type], [503, 'unhealthy', type]);
+    assert.equal(body.details.error, 'no answer within 4000 ms');
+    await release();
+    assert.equal((await ask('GET', '/health')).status, 200);
+  });
+
+  test(`${type}: a database that refuses is unhealthy at once, with its words and without a secret`, async (t) => {
+    const secret = { DB_PASS: process.env.TEST_PG_PASSWORD };
+    const { ask, settings, url } = await startApplication(t, type, { seeded: false, ...secret });
+    if (type === 'sqlite') {
+      fs.writeFileSync(settings.path, 'This is no database.'.repeat(1000));
+    } else {
+      await administer('postgres', `ALTER DATABASE ${settings.name} ALLOW_CONNECTIONS false`);
+      await administer('postgres', END.replace('current_database()', '$1'), [settings.name]);
+    }
+    const { status, body } = await ask('GET', '/health');
+    assert.deepEqual([status, body.status, body.details.type], [503, 'unhealthy', type]);
+    assert.match(body.details.error, /file is not a database|is not currently accepting connections/);
+    await assertNoSecret(url);
+  });
+}
 
 test('reads and writes of many at once on SQLite are all done', async (t) => {
   const { ask } = await startApplication(t, 'sqlite');
@@ -167,7 +286,7 @@ test('reads and writes of many at once on SQLite are all done', async (t) => {
 
 test('SQLite without the tables does not start', async (t) => {
   const place = directory(t);
-  require('node:fs').writeFileSync(path.join(place, 'data/empty.sqlite'), '');
+  fs.writeFileSync(path.join(place, 'data/empty.sqlite'), '');
   await assert.rejects(
     serve(readSettings(place, { DB_PATH: 'data/empty.sqlite' })),
     /the database has no table users, no table projects/,

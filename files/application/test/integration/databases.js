@@ -2,6 +2,7 @@
 
 // What the integration tests share: a database of each kind with the same rows, and the application on it.
 
+const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const { randomUUID } = require('node:crypto');
 const fs = require('node:fs');
@@ -159,6 +160,26 @@ async function seed({ models }) {
   await models.Transaction.bulkCreate([{ id: key(400), ...payment, ...seen }]);
 }
 
+/** What anybody may ask says no password; that of the tests holds a word that no way of quoting changes. */
+async function assertNoSecret(url) {
+  assert.match(process.env.TEST_PG_PASSWORD, /recognisable/);
+  for (const target of ['/health', '/metrics']) {
+    assert.doesNotMatch(await (await fetch(url + target)).text(), /recognisable/, target);
+  }
+}
+
+/** How many statements failed with nothing done, as the metrics count them. */
+function notDone(database) {
+  return Number(/errors_total\{kind="not_done"\} (\d+)/.exec(database.metrics.render(database.type, null))[1]);
+}
+
+/** Wait until it holds. */
+async function until(holds) {
+  for (const deadline = Date.now() + 10000; !holds(); await new Promise((resolve) => setTimeout(resolve, 5))) {
+    assert.ok(Date.now() < deadline, `waited for: ${holds}`);
+  }
+}
+
 /** Run bin/contralock. */
 async function command(place, environment, ...parameters) {
   const options = { cwd: place, env: { PATH: process.env.PATH, NODE_PATH: process.env.NODE_PATH, ...environment } };
@@ -173,12 +194,15 @@ async function command(place, environment, ...parameters) {
 module.exports = {
   TYPES,
   administer,
+  assertNoSecret,
   command,
   directory,
   environmentFor,
   freshPostgresql,
   freshSqlite,
   key,
+  notDone,
   openDatabase,
   startApplication,
+  until,
 };

@@ -4,11 +4,22 @@
 // shows the fault, and then that the application's own form does not have it. docs/application.md tells about each.
 
 const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { promisify } = require('node:util');
 const { DataTypes, Sequelize } = require('sequelize');
-const { administer, directory, freshPostgresql, freshSqlite, key, openDatabase } = require('./databases');
+const {
+  TYPES,
+  administer,
+  directory,
+  environmentFor,
+  freshPostgresql,
+  freshSqlite,
+  key,
+  openDatabase,
+} = require('./databases');
 const { databaseOptions } = require('../../src/config/database');
 const { DatabaseFactory } = require('../../src/config/databaseFactory');
 const { readSettings } = require('../../src/config/settings');
@@ -100,7 +111,7 @@ test('a pool means nothing on SQLite, so that nothing of it is promised', async 
   await Promise.all([1, 2, 3, 4].map(() => database.sequelize.query('SELECT 1')));
   assert.equal(database.sequelize.connectionManager.pool.size, 0);
   assert.deepEqual(Object.keys(database.sequelize.connectionManager.connections), ['default']);
-  assert.equal((await DatabaseHealth.check(database)).details.pool, undefined);
+  assert.equal((await DatabaseHealth.check(database.sequelize)).details.pool, undefined);
 });
 
 test('underscored: true makes is_k_y_c_verified of isKYCVerified', async (t) => {
@@ -184,6 +195,50 @@ test('two reads and two writes without a lock lose money; under the lock none is
   ]);
   assert.equal((await Wallet.findByPk(key(201))).balance, 104);
 });
+
+// As code in apps/api has it: nothing but the plan's own paths and calls, in a working directory with an .env.
+const AS_PLANNED = `
+  const { DatabaseFactory } = require('./config/databaseFactory');
+  const { DatabaseHealth } = require('./health/databaseHealth');
+  const { loadModels } = require('./models');
+  (async () => {
+    const said = { before: await DatabaseHealth.check() };
+    const sequelize = DatabaseFactory.createDatabase();
+    const models = await loadModels(sequelize);
+    said.users = await models.User.count();
+    // From now on a database that is made anew would be another one.
+    process.env.DB_TYPE = 'mysql';
+    said.health = await DatabaseHealth.check();
+    await sequelize.close();
+    said.after = await DatabaseHealth.check();
+    console.log(JSON.stringify(said));
+  })();`;
+
+for (const type of TYPES) {
+  test(`${type}: createDatabase() and check() as the plan calls them, with the .env of the working directory`, async (t) => {
+    const place = directory(t);
+    const environment = await environmentFor(t, type, place, { DB_POOL_MIN: '5' });
+    const lines = Object.entries(environment).map(([name, value]) => `${name}=\`${value}\`\n`);
+    fs.writeFileSync(path.join(place, '.env'), ['NODE_ENV=test\n', ...lines].join(''));
+    // One file for an environment: the move changes DB_TYPE there, and no other file overrules it.
+    for (const name of ['test', 'production', 'local']) {
+      fs.writeFileSync(path.join(place, `.env.${name}`), 'DB_TYPE=mysql\n');
+    }
+    const source = path.join(__dirname, '../../src');
+    const program = AS_PLANNED.replaceAll("require('.", `require('${source}`);
+    const { PATH, NODE_PATH } = process.env;
+    const options = { cwd: place, env: { PATH, NODE_PATH, NODE_ENV: 'production' }, timeout: 60000 };
+    // That it ends by itself shows that check() leaves no connection of its own.
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', program], options);
+    const { before, users, health, after } = JSON.parse(stdout);
+    for (const each of [before, health]) {
+      assert.deepEqual([each.status, each.details.type, each.details.error], ['healthy', type, undefined]);
+    }
+    assert.equal(users, 0);
+    const refusal = "DB_TYPE is 'mysql'; it has to be sqlite or postgresql";
+    assert.deepEqual(after, { status: 'unhealthy', details: { type: null, error: refusal } });
+  });
+}
 
 test("the options are Sequelize's own, so that the factory can be used as the plan uses it", async (t) => {
   const place = directory(t);

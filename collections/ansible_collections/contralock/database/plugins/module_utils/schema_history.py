@@ -2,6 +2,7 @@
 
 The table lives in a schema of its own, so that nothing of it shows in the application's schema. Each record keeps
 the catalog before and after its change: the one after shows drift, the one before is what a way back has to restore.
+The table's comment is the last change's name: so the application, to whose role all of this is closed, can tell it.
 """
 
 from __future__ import annotations
@@ -93,18 +94,27 @@ def add_record(
         ).format(TABLE),
         [change.name, change.number, change.checksum, duration_ms, Jsonb(dict(before)), Jsonb(dict(after))],
     )
+    _tell_last(connection)
 
 
 def remove_record(connection: Connection, name: str) -> None:
     """Delete a record; with the last one the table goes, and its schema unless something else lives there."""
     connection.execute(sql.SQL("DELETE FROM {} WHERE name = %s").format(TABLE), [name])
-    left = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(TABLE)).fetchone()
-    if left != (0,):
+    if _tell_last(connection):
         return
     connection.execute(sql.SQL("DROP TABLE {}").format(TABLE))
     kept = (psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege)
     with contextlib.suppress(*kept), connection.transaction():
         connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(SCHEMA)))
+
+
+def _tell_last(connection: Connection) -> bool:
+    """Write the last change's name into the table's comment; whether there is one."""
+    query = sql.SQL("SELECT name FROM {} ORDER BY position DESC LIMIT 1").format(TABLE)
+    if (last := connection.execute(query).fetchone()) is None:
+        return False
+    connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(TABLE, sql.Literal(last[0])))
+    return True
 
 
 def drifted(last: Record, catalog: Catalog, drift: list[str]) -> MigrationError:
