@@ -37,7 +37,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, default=ROOT, help=f"directory of all runs (default: {ROOT})")
     parser.add_argument("--html", type=command_line.new_file, metavar="FILE", help="write the report as a page, too")
     parser.add_argument(
-        "--benchmark", type=Path, metavar="FILE", help="what the page shows instead of the run's own benchmark.json"
+        "--benchmark",
+        type=Path,
+        metavar="FILE",
+        help="what the page shows instead of the run's own benchmark.json, or the latest one beside it",
     )
     parser.add_argument("--list", action="store_true", help="print a line for each run instead")
     return parser.parse_args(arguments)
@@ -99,7 +102,7 @@ def write_page(report: dict[str, Any], file: Path, benchmark: Path | None) -> No
         )
     if benchmark is not None:
         try:
-            report["benchmark"] = json.loads(benchmark.read_text(encoding="utf-8"))
+            report |= {"benchmark": json.loads(benchmark.read_text(encoding="utf-8")), "benchmark_of": None}
         except (OSError, ValueError) as error:
             raise MigrationError(f"{benchmark} is no benchmark: {error}", "Name a benchmark.json") from error
     write_whole(file.absolute(), render_page(report))

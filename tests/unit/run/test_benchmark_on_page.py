@@ -38,6 +38,42 @@ def test_money_that_is_lost_is_told(root):
     assert f"Money was lost or doubled in 1 of 12 measurements: {told}" in said
 
 
+def benchmark_run(root, begun, outcome="done", document=None):
+    run = write_journal(root, [*steps_up_to("benchmark", "drop", {}), *closed(outcome)], "benchmark")
+    if document is not None:
+        write_document(run, "benchmark", document)
+    run.path.rename(root / f"{begun}-benchmark-1a2b")
+
+
+def test_a_cut_over_shows_the_latest_benchmark_beside_it(root):
+    run = cut_over_that_succeeded(root)
+    said = text_of(parsed(page_of(run)))
+    assert "None lies beside this run." in said
+    assert f"scripts/show_run.py {run.id} --html page.html" in said
+
+    measured = benchmark()
+    benchmark_run(root, "20251231T020000Z", document=measured)
+    said = text_of(parsed(page_of(run)))
+    assert "measured this on copies, before the cut-over: 20251231T020000Z-benchmark-1a2b" in said
+
+    # What was measured last, and is whole: one that failed, left nothing or is damaged is passed by.
+    benchmark_run(root, "20260101T030000Z", document={**measured, "machine": "the later one"})
+    benchmark_run(root, "20260101T040000Z", "failed", {**measured, "machine": "the failed one"})
+    benchmark_run(root, "20260101T050000Z")
+    (root / "20260101T060000Z-benchmark-1a2b").mkdir()
+    (root / "20260101T060000Z-benchmark-1a2b/journal.jsonl").write_text("{}\n{}\n")
+    page = parsed(page_of(run))
+    assert "on copies, after the cut-over: 20260101T030000Z-benchmark-1a2b" in text_of(page)
+    assert "the later one" in text_of(page)
+    assert len(elements(page, "svg")) > 2
+
+    # Its own comes first, and a way back has nothing to do with it.
+    write_document(run, "benchmark", {**measured, "machine": "its own"})
+    said = text_of(parsed(page_of(run)))
+    assert "its own" in said
+    assert "A run of its own measured this" not in said
+
+
 def spoiled() -> Iterator[tuple[str, Any]]:
     document = benchmark()
     for name in document["measurements"][0]:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .errors import MigrationError
+from .run_directory import RunDirectory, runs_in
+
 #: Document to what a report has of it, None for all. The columns of an assessment are its own page's matter.
 DOCUMENTS: Mapping[str, tuple[str, ...] | None] = {
     "assessment": (
@@ -61,6 +64,21 @@ def documents_in(directory: Path) -> dict[str, Any]:
             found[name] = content if kept is None else {key: content[key] for key in kept if key in content}
         else:
             found["unreadable"].append(path.name)
+    return found
+
+
+def documents_of(run: RunDirectory) -> dict[str, Any]:
+    """Return what the verbs have left, and the latest benchmark of this application beside a cut-over, with its run."""
+    found = {**documents_in(run.path), "benchmark_of": None}
+    if run.verb != "cut_over" or found["benchmark"] is not None:
+        return found
+    for other in reversed(runs_in(run.root, "benchmark")):
+        try:
+            measured = documents_in(other.path)["benchmark"] if other.outcome() == "done" else None
+        except MigrationError:  # its journal is damaged, which is its own report's business
+            continue
+        if measured is not None:
+            return {**found, "benchmark": measured, "benchmark_of": other.id}
     return found
 
 

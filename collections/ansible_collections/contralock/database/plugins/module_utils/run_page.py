@@ -90,6 +90,7 @@ def _derived(report: Report) -> dict[str, Any]:
         "proof": _proof(steps),
         "checksums": list(_checksums(report)),
         "benchmark": _benchmark(report.get("benchmark")),
+        "benchmark_of": report.get("benchmark_of"),
     }
 
 

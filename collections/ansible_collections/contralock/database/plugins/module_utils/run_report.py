@@ -19,7 +19,7 @@ from typing import Any
 
 from .journal import Moment, Record, StepStanding, read_records, write_whole
 from .run_directory import BACKUP, JOURNAL, REPORT, RunDirectory
-from .run_documents import documents_in, uncarried_in
+from .run_documents import documents_of, uncarried_in
 from .run_lock import read_lease
 from .run_step import counted, spoken_seconds
 from .run_timeline import sign_of, timeline, window
@@ -90,7 +90,7 @@ def make_report(run: RunDirectory) -> Report:
             for name in ("longest_pause_ms", "expected_window_seconds", "disk_bytes")
             if (value := _first(found, name)) is not None
         },
-        **documents_in(run.path),
+        **documents_of(run),
         "next": with_inventory(_next(run, failure), inventory),
         "way_back": _way_back(run, inventory),
         "look_inside": _look_inside(run, opening) if outcome == "done" else None,
