@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "collections"), str(ROOT)]
 
 # ruff: noqa: E402 (path first)
+from ansible_collections.contralock.database.plugins.module_utils.assessment import Options, assess_file
 from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.columnar_reader import read_columns
 from ansible_collections.contralock.database.plugins.module_utils.findings import examine, examine_file
@@ -37,8 +38,9 @@ from ansible_collections.contralock.database.plugins.module_utils.source_schema 
 from tests.integration.profile.contralock_target import PROFILE, UPS, run_change
 from tests.throwaway_cluster import throwaway_cluster
 
-#: What can be measured: the reading alone, and everything; by columns in threads, and row by row as of a live file.
-WORKS = ("read", "read rows", "examine", "examine rows")
+#: What can be measured: the reading alone; the examination of what is read, by columns in threads and row by row as of
+#: a live file; and all of an assessment, with SQLite's own checks of the file and PostgreSQL's judgement.
+WORKS = ("read", "read rows", "examine", "examine rows", "assess")
 LARGE_BYTES = 1 << 20
 
 
@@ -50,7 +52,9 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=0, help="messages that get a text of 1 MB (default: 0)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="threads (default: 1 2)")
     parser.add_argument("--rounds", type=int, default=1, help="how often; medians are told (default: 1)")
-    parser.add_argument("--works", nargs="+", choices=WORKS, default=["read", "examine"], help="what to measure")
+    parser.add_argument(
+        "--works", nargs="+", choices=WORKS, default=["read", "examine", "assess"], help="what to measure"
+    )
     parser.add_argument("--child", nargs=3, metavar=("WORK", "WORKERS", "CONNINFO"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -97,13 +101,22 @@ def measured(source: Path, conninfo: str, work: str, workers: int) -> dict[str, 
     with closing(open_source(source)) as opened:
         plan = make_plan(mapping, read_schema(opened), catalog)
     begun, cpu = time.monotonic(), time.process_time()
-    rows = done(work, source, plan, workers)
+    rows = assessed(source, conninfo, workers) if work == "assess" else done(work, source, plan, workers)
     return {
         "rows": rows,
         "seconds": time.monotonic() - begun,
         "cpu": time.process_time() - cpu,
         "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
+
+
+def assessed(source: Path, conninfo: str, workers: int) -> int:
+    """Assess the source and return the number of rows."""
+    with tempfile.TemporaryDirectory(prefix="measure-assess-") as folder:
+        options = Options(Path(folder), workers=workers, engine="arrow")
+        found = assess_file(source, conninfo, load_profile(PROFILE).mapping, options, lambda *_: None)
+    found.raise_unless_ready()
+    return sum(found.rows.values())
 
 
 def done(work: str, source: Path, plan: Plan, workers: int) -> int:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure what an assessment foretells a window from: the RATES at the head of assessment.py.
 
-A source is examined, backed up, loaded by each engine and compared, as a window does it, on one private cluster. Told
-are how long each step takes by each second of the examination, and what is on disk by each byte of the source. What
+A source is assessed, backed up, loaded by each engine and compared, as a window does it, on one private cluster. Told
+are how long each step takes by each second of the assessment, and what is on disk by each byte of the source. What
 does not depend on the source (stop, switch, start) is in the journal of a real window: `scripts/show_run.py`.
 """
 
@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "collections"), str(ROOT)]
 
 # ruff: noqa: E402 (path first)
+from ansible_collections.contralock.database.plugins.module_utils.assessment import Options as Assessing
+from ansible_collections.contralock.database.plugins.module_utils.assessment import assess_file
 from ansible_collections.contralock.database.plugins.module_utils.catalog import snapshot
 from ansible_collections.contralock.database.plugins.module_utils.compare import Options, compare_file
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
-from ansible_collections.contralock.database.plugins.module_utils.findings import examine_file
 from ansible_collections.contralock.database.plugins.module_utils.plan import Plan, make_plan
 from ansible_collections.contralock.database.plugins.module_utils.profile import load_profile
 from ansible_collections.contralock.database.plugins.module_utils.sample_source import Order, write_source
@@ -80,9 +81,10 @@ def measured(source: Path, cluster: Cluster, owner: str, scratch: Path, engine: 
         (empty,) = connection.execute("SELECT pg_database_size('fresh')").fetchone() or (0,)
     target = cluster.conninfo("fresh", owner)
     plan, found = plan_of(source, target), dict[str, float]()
-    examination = examine_file(source, plan, folder=scratch)
-    examination.raise_unless_ready()
-    found["examine"] = examination.duration_seconds
+    options = Assessing(scratch, engine=engine)
+    assessed = assess_file(source, target, load_profile(PROFILE).mapping, options, lambda *_: None)
+    assessed.raise_unless_ready()
+    found["assess"] = assessed.seconds
     backup = copy_stopped(source, scratch / "backup.sqlite")
     found["back up"] = backup.seconds + backup.check_seconds + backup.hash_seconds
     backup.path.unlink()
@@ -107,18 +109,18 @@ def measured(source: Path, cluster: Cluster, owner: str, scratch: Path, engine: 
 
 def report(runs: dict[str, list[dict[str, float]]], size: int) -> Iterator[str]:
     """Yield lines of Markdown, and the constants."""
-    yield "| engine | examine | back up | transfer | compare | load's own files / source | database / source |"
+    yield "| engine | assess | back up | transfer | compare | load's own files / source | database / source |"
     yield "|---|---|---|---|---|---|---|"
     middle = {
         engine: {name: statistics.median(each[name] for each in found) for name in found[0]}
         for engine, found in runs.items()
     }
     for engine, each in middle.items():
-        steps = " | ".join(f"{each[name]:.1f} s" for name in ("examine", "back up", "transfer", "compare"))
+        steps = " | ".join(f"{each[name]:.1f} s" for name in ("assess", "back up", "transfer", "compare"))
         yield f"| {engine} | {steps} | {each['files'] / size:.2f} | {each['database'] / size:.2f} |"
     for engine, each in middle.items():
-        ratios = {name: round(each[name] / each["examine"], 2) for name in ("back up", "transfer", "compare")}
-        yield f"\n{engine}: seconds by each second of the examination {ratios};"
+        ratios = {name: round(each[name] / each["assess"], 2) for name in ("back up", "transfer", "compare")}
+        yield f"\n{engine}: seconds by each second of the assessment {ratios};"
         yield f"disk {1 + each['files'] / size:.2f} (the backup is 1 of it), database {each['database'] / size:.2f}"
 
 

@@ -184,6 +184,19 @@ def test_of_a_file_that_cannot_be_read_no_rows_are_told(source, target, tmp_path
     assert " 0 rows" not in "\n".join(as_lines(found))
 
 
+def test_what_is_written_meanwhile_is_refused_and_an_interruption_ends_the_checks(source, target, tmp_path):
+    def write(*_):
+        change(source, "UPDATE users SET email = email WHERE rowid = 1")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        assess_file(source, target, MAPPING, Options(tmp_path), interrupt)
+    with pytest.raises(MigrationError, match="the source was written while it was assessed"):
+        assess_file(source, target, MAPPING, Options(tmp_path), write)
+
+
 def test_duplicates_under_the_target_are_found(source, target, tmp_path):
     change(
         source,

@@ -9,7 +9,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Words
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,7 @@ from .source_file import (
     table_of_source,
 )
 from .source_schema import SourceSchema, read_schema
+from .source_watch import watched
 from .target_restore import LOADED, own_mark, record_file, standing_record
 from .target_state import row_counts, unwritable
 from .text_order import order_notes
@@ -59,7 +61,7 @@ class Rates:
     """What a window costs, measured with the contralock profile (benchmarks/README.md, "What an assessment foretells").
 
     Attributes:
-        seconds: Step to its length by each second that the examination took on the same machine.
+        seconds: Step to its length by each second that the assessment of the file took on the same machine.
         disk: What the backup and the load's own files have by each byte of the source.
         database: What the target has by each byte of the source.
     """
@@ -70,9 +72,9 @@ class Rates:
 
 
 RATES: Words[str, Rates] = {
-    "pgloader": Rates({"back up": 1.1, "transfer": 10.7, "compare": 1.4}, disk=1.6, database=0.7),
+    "pgloader": Rates({"back up": 0.7, "transfer": 6.6, "compare": 0.8}, disk=1.6, database=0.7),
     # It writes no copy.
-    "arrow": Rates({"back up": 1.5, "transfer": 3.6, "compare": 1.6}, disk=1.0, database=0.65),
+    "arrow": Rates({"back up": 0.7, "transfer": 1.8, "compare": 0.8}, disk=1.0, database=0.65),
 }
 #: What a window takes whatever the source.
 FIXED_SECONDS = 28.0
@@ -198,30 +200,76 @@ def _rows_in_the_way(connection: Connection, asked: _Asked, plan: Plan, options:
 
 def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
     """Assess a file at rest: whatever stands in the way hides nothing of the rest."""
-    progress("integrity", 0, 1)
-    unsound = _unsound(path, assert_integrity)
-    progress("integrity", 1, 1)
-    try:
-        found = _examined(path, asked, options, progress)
-    except MigrationError as error:
-        if not unsound:
-            raise
-        found = _nothing_judged(path, error)
-    if not unsound:
-        # Rows that a foreign key of the target refuses are findings already; of the others SQLite knows.
-        progress("foreign keys", 0, 1)
-        unsound = _unsound(path, partial(assert_no_orphans, told=told_references(found.findings)))
-        progress("foreign keys", 1, 1)
-    return replace(found, obstacles=(*asked.obstacles, *unsound, *found.obstacles))
-
-
-def _unsound(path: Path, check: Callable[[sqlite3.Connection], None]) -> tuple[Obstacle, ...]:
-    """Return what a check of the file refuses."""
-    with closing(open_source(path)) as reading:
+    began = time.monotonic()
+    with watched(path, _written) as watch, watch.unwritten(), _checked_beside(path) as checked:
         try:
-            check(reading)
-        except UnsoundError as error:
-            return (_obstacle(error),)
+            found, planned = _examined(path, asked, options, progress)
+        except MigrationError as error:
+            checks = checked()
+            if not checks.broken:
+                raise
+            found, planned = _nothing_judged(path, error), False
+        else:
+            progress("integrity", 0, 1)
+            checks = checked()
+            progress("integrity", 1, 1)
+        seconds = time.monotonic() - began
+        unsound = checks.broken
+        if checks.orphans:
+            # Rows that a foreign key of the target refuses are findings already; of the others SQLite knows.
+            with closing(open_source(path)) as reading:
+                unsound = _unsound(reading, partial(assert_no_orphans, told=told_references(found.findings)))
+    estimate = estimated(options.engine, seconds, found.bytes) if planned else None
+    return replace(found, obstacles=(*asked.obstacles, *unsound, *found.obstacles), estimate=estimate)
+
+
+def _written() -> MigrationError:
+    return MigrationError(
+        "the source was written while it was assessed",
+        "Stop its application, or give a copy of the file, and run again",
+    )
+
+
+@dataclass(frozen=True)
+class _Checks:
+    """What SQLite's own checks refuse; ``orphans`` says that there are some where nothing else is wrong."""
+
+    broken: tuple[Obstacle, ...]
+    orphans: bool
+
+
+@contextmanager
+def _checked_beside(path: Path) -> Iterator[Callable[[], _Checks]]:
+    """Have SQLite check a file while the block reads it: that takes as long as the reading, and one core.
+
+    Yields:
+        What waits for the answer.
+    """
+    opened: list[sqlite3.Connection] = []
+    with ThreadPoolExecutor(1) as pool:
+        checking = pool.submit(_checked, path, opened)
+        try:
+            yield checking.result
+        except BaseException:
+            for each in opened:
+                with suppress(sqlite3.Error):
+                    each.interrupt()
+            raise
+
+
+def _checked(path: Path, opened: list[sqlite3.Connection]) -> _Checks:
+    with closing(open_source(path)) as reading:
+        opened.append(reading)
+        broken = _unsound(reading, assert_integrity)
+        return _Checks(broken, not broken and bool(_unsound(reading, assert_no_orphans)))
+
+
+def _unsound(reading: sqlite3.Connection, check: Callable[[sqlite3.Connection], None]) -> tuple[Obstacle, ...]:
+    """Return what a check of the file refuses."""
+    try:
+        check(reading)
+    except UnsoundError as error:
+        return (_obstacle(error),)
     return ()
 
 
@@ -230,15 +278,15 @@ def _nothing_judged(path: Path, error: MigrationError) -> Assessment:
     return Assessment(str(path), path.stat().st_size, obstacles=(_obstacle(error),), unjudged=(why,))
 
 
-def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
-    """Examine what has a plan."""
+def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -> tuple[Assessment, bool]:
+    """Examine what has a plan; tell whether that is everything."""
     size = path.stat().st_size
     with closing(open_source(path)) as reading:
         try:
             source = read_schema(reading)
             plan, refusal = make_partial_plan(asked.mapping, source, asked.catalog)
         except MigrationError as error:
-            return _nothing_judged(path, error)
+            return _nothing_judged(path, error), False
     found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
     with connect(asked.target, APPLICATION_NAME) as connection:
         judged = judge_constraints(connection, path, plan, found.waiting, progress)
@@ -249,7 +297,7 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
         refusals = [refusal, _rows_in_the_way(connection, asked, plan, options)]
     if options.engine == "pgloader":
         refusals += [unspeakable_names(plan), too_large_rows(found.largest_rows, LARGEST_ROW_BYTES, "pgloader")]
-    return Assessment(
+    assessment = Assessment(
         source=str(path),
         bytes=size,
         rows=found.rows,
@@ -261,8 +309,8 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
         unjudged=(*_left_out(plan, source), *judged.unjudged),
         left_behind=left_behind,
         notes=(*found.notes, *ordered),
-        estimate=None if refusal else estimated(options.engine, found.duration_seconds, size),
     )
+    return assessment, refusal is None
 
 
 def _left_out(plan: Plan, source: SourceSchema) -> Iterator[Unjudged]:
@@ -294,16 +342,16 @@ def _left_behind(plan: Plan, source: SourceSchema, reading: sqlite3.Connection) 
                 yield LeftBehind(table.source.name, column, count, reason)
 
 
-def estimated(engine: str, examined_seconds: float, size: int) -> Estimate:
+def estimated(engine: str, assessed_seconds: float, size: int) -> Estimate:
     """Foretell a window.
 
     Args:
         engine: What loads.
-        examined_seconds: How long the examination took: it reads the same values on the same machine.
+        assessed_seconds: How long it took to examine and to check the file: the same values on the same machine.
         size: The source's bytes.
     """
     rates = RATES[engine]
-    seconds = {step: round(examined_seconds * each, 1) for step, each in rates.seconds.items()}
+    seconds = {step: round(assessed_seconds * each, 1) for step, each in rates.seconds.items()}
     seconds["stop, switch and start"] = FIXED_SECONDS
     seconds["window"] = round(sum(seconds.values()), 1)
     return Estimate(seconds, round(size * rates.disk), round(size * rates.database))
