@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tests.integration.profile.contralock_target import PROFILE
 from tests.integration.transfer.transfer_server import ROWS, SECRET, begun, both_engines, fake_pgloader
 from tests.playbooks import keep, role
 from tests.playbooks import play as play_tasks
+from tests.unit.run.pages import page_of, parsed, row_of
 
 USER = """INSERT INTO users (email, password, first_name, last_name, role)
           VALUES ('x@example.org', 'x', 'A', 'B', 'client')"""
@@ -101,12 +104,31 @@ def test_check_load_and_back_within_a_run(order: Transfer, owner: Connection, tm
     assert {each["rule"] for each in standing.facts["rules"]} >= {"lower"}
     assert standing.facts["engine"].startswith(f"{order.engine} ")
     assert standing.facts["rows_per_second"] > 0
+    assert_the_page_tells_each_table(run, order)
 
     # Counted on the server, before and after.
     assert (emptied.answer["changed"], emptied.answer["rows"]) == (True, ROWS), emptied.output
     assert again.answer["changed"] is False, again.output
     assert rows(order, owner) == 0
     assert sorted(path.name for path in order.scratch.iterdir() if path.name.startswith("target-")) == []
+
+
+def assert_the_page_tells_each_table(run: RunDirectory, order: Transfer) -> None:
+    """Rows as SQLite counts them, bytes near those of the cells' texts, and rows by seconds."""
+    page = parsed(page_of(run))
+    with closing(sqlite3.connect(order.source)) as source:
+        for table in order.plan.tables:
+            texts = " + ".join(f'coalesce(length(CAST("{name}" AS BLOB)), 0)' for name in table.source_columns)
+            query = f'SELECT count(*), sum({texts}) FROM "{table.source.name}"'
+            ((rows, size),) = source.execute(query).fetchall()
+            _, told, told_size, seconds, rate, *_ = row_of(page, table.target)
+            assert told == str(rows)
+            number, unit = told_size.split()
+            assert size / 2 < float(number) * {"B": 1, "KiB": 1024}[unit] < size * 2
+            # Both are rounded, and a small table's time may be nothing.
+            took = float(seconds)
+            shown = int(rate.replace(",", "")) if rate else 0
+            assert rows / (took + 0.006) - 1 < shown < rows / max(took - 0.006, 0.0001) + 1 or took == 0
 
 
 def test_a_failure_is_told_and_journalled(
