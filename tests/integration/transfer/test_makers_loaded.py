@@ -6,6 +6,7 @@ The values are spelled as each maker's own source says (``source_encoding``); th
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -90,7 +91,20 @@ def target(server: Server) -> Iterator[Target]:
         yield made
 
 
+@pytest.fixture
+def far_from_utc() -> Iterator[None]:
+    """A process in a zone with half hours and a summer time: it is nowhere allowed to matter."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TZ", "PGTZ"):
+            patch.setenv(name, "America/St_Johns")
+        time.tzset()
+        assert time.tzname[0] == "NST"
+        yield
+    time.tzset()
+
+
 @both_engines
+@pytest.mark.usefixtures("far_from_utc")
 def test_each_maker_s_values_arrive_as_it_means_them(file: Path, target: Target, scratch: Path, engine: str) -> None:
     plan = planned(file, target, DOCUMENT)
     record = scratch / "record.json"
