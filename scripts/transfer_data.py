@@ -94,8 +94,9 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
             lines.append(f"would take out {counted(found.earlier_rows, 'row')} that the target holds first")
         return Answer(asdict(found), lines, yes=True)
     with noted("What the target held is still there"), reading_source(given.source, screen, screen.notes.append):
-        report = load(request, given.source, screen).report
-    return Answer(asdict(report), lines_of(report), yes=True)
+        loaded = load(request, given.source, screen)
+    screen.notes.extend(loaded.notes)
+    return Answer(asdict(loaded.report), lines_of(loaded.report), yes=True)
 
 
 def make_directory(directory: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -75,8 +76,18 @@ def test_loads_says_what_and_takes_back(source: Path, target: str, state: Path, 
     assert state.stat().st_mode & 0o777 == 0o700
     script("compare_databases.py", str(source), "--profile", "contralock", "--target", target, expected=0)
 
-    again = script("transfer_data.py", *common, "--engine", engine, "--json", expected=0)
-    assert sum(table["rows"] for table in json.loads(again.stdout)["tables"].values()) == ROWS
+    assert "changes nothing" not in done.stderr
+
+    profile = state.with_name("profile")
+    shutil.copytree(PROJECT / "files" / "profiles" / "contralock", profile)
+    mapping = (profile / "mapping.yml").read_text()
+    line = "      password: {sensitive: true}\n"
+    (profile / "mapping.yml").write_text(mapping.replace(line, f"{line}      first_name: {{rules: [trim]}}\n", 1))
+    other = ("--profile", str(profile), *common[3:])
+    again = script("transfer_data.py", str(source), *other, "--engine", engine, "--json", expected=0)
+    answer = json.loads(again.stdout)
+    assert sum(table["rows"] for table in answer["tables"].values()) == ROWS
+    assert "users.first_name: trim changes nothing. Remove the rules " in " ".join(answer["notes"])
 
     checked = script("transfer_data.py", *common, "--take-back", "--check", "--json", expected=0)
     assert json.loads(checked.stdout)["would_change"] is True

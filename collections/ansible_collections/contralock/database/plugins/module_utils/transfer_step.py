@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .assessment_report import UNMATCHED_MEND, unmatched_rules
 from .catalog import Catalog, snapshot
 from .earlier_load import EarlierLoad, may_discard, settled_catalog
 from .load_mark import one_load, unfinished_load_told
@@ -64,10 +65,11 @@ class Request(EarlierLoad):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A finished load, and the schema that it was held against."""
+    """A finished load, the schema that it was held against, and what an assessment would have refused."""
 
     report: TransferReport
     catalog: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,12 @@ def load(request: Request, source: Path, progress: Progress | None = None) -> Lo
             # Only now: a killed load has left a schema without its foreign keys.
             catalog = snapshot(connection, request.schema)
             order = _order(request, source, file, catalog)
-        return Loaded(transfer(order, progress), catalog.description)
+        report = transfer(order, progress)
+        rows = {name: table.rows for name, table in report.tables.items()}
+        # Known at the end only, and no value is another one by it: nothing to take a load back for.
+        unmatched = unmatched_rules(order.plan, rows, report.rule_counts)
+        notes = tuple(f"{each} changes nothing. {UNMATCHED_MEND}" for each in unmatched)
+        return Loaded(report, catalog.description, notes)
 
 
 def check(request: Request, source: Path) -> Prediction:
