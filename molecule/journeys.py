@@ -197,3 +197,32 @@ def latest_run(app1: Host, verb: str) -> str:
 def journal(app1: Host, verb: str) -> list[dict[str, Any]]:
     """The records of a verb's latest run."""
     return [json.loads(line) for line in app1.check_output(f"cat {latest_run(app1, verb)}/journal.jsonl").splitlines()]
+
+
+#: Run on the application's host: every text of the sensitive columns that the profiles name, of all users, whether the
+#: source is in the deployed form or in the plan's.
+SENSITIVE = """
+import sqlite3, sys
+names = {"password", "resetpasswordtoken", "emailverificationtoken", "twofactorsecret", "backupcodes"}
+source = sqlite3.connect(sys.argv[1])
+for _, column, *_ in source.execute("PRAGMA table_info(users)"):
+    if column.replace("_", "").lower() in names:
+        for (text,) in source.execute(f"SELECT DISTINCT {column} FROM users WHERE length({column}) > 6"):
+            print(text)
+"""
+
+
+def secrets_of(app1: Host, secret: Callable[[str], str]) -> dict[str, str]:
+    """Name -> secret: the roles' passwords, the application's own key, and what the sensitive columns hold."""
+    rows = app1.check_output("python3 -c %s %s", SENSITIVE, PATH).splitlines()
+    assert len(rows) > 40
+    key = app1.check_output(f"sed -n 's/^JWT_SECRET=//p' {ENV}").strip("\"'")
+    assert len(key) > 10
+    named = {"owner": secret("owner"), "user": secret("user"), "key": key}
+    return {**named, **{f"row {number}": row for number, row in enumerate(rows)}}
+
+
+def places(text: bytes, secrets: dict[str, str], known: bytes) -> list[str]:
+    """Which secrets are in a text; something else that is known to be in it shows that it is the text that is meant."""
+    assert known in text, text[:2000]
+    return sorted(name for name, value in secrets.items() if value.encode() in text)

@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from journeys import ENV, PATH, RUNS, on_sqlite
+from journeys import RUNS, on_sqlite, places, secrets_of
 
 #: Notes the arguments of every process. They change once, when a process that was forked becomes a program: whoever is
 #: new is looked at often, and the others now and then.
@@ -29,23 +29,12 @@ with open(sys.argv[1], "ab", buffering=0) as file:
                 file.write(line + b"\n")
         time.sleep(0.005)
 """
-#: Every text of the sensitive columns that the profile names, of all users.
-SENSITIVE = " UNION ".join(
-    f"SELECT {column} FROM users WHERE length({column}) > 6"
-    for column in ("password", "resetPasswordToken", "emailVerificationToken", "twoFactorSecret", "backupCodes")
-)
 
 
 @pytest.fixture(scope="module")
 def secrets(app1, secret):
-    """Name -> secret: the roles' passwords, the application's own key, and what the sensitive columns hold."""
-    program = f"import sqlite3; [print(row[0]) for row in sqlite3.connect({PATH!r}).execute({SENSITIVE!r})]"
-    rows = app1.check_output("python3 -c %s", program).splitlines()
-    assert len(rows) > 40
-    key = app1.check_output(f"sed -n 's/^JWT_SECRET=//p' {ENV}").strip("\"'")
-    assert len(key) > 10
-    named = {"owner": secret("owner"), "user": secret("user"), "key": key}
-    return {**named, **{f"row {number}": row for number, row in enumerate(rows)}}
+    """What nobody may read."""
+    return secrets_of(app1, secret)
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +87,6 @@ def test_an_application_that_does_not_start_goes_back_by_itself(watched):
     on_sqlite(after, before.application["sha256"])
     assert after.application == before.application
     assert after.rows == 0
-
-
-def places(text, secrets, known):
-    """Which secrets are in a text; something else that is known to be in it shows that it is the text that is meant."""
-    assert known in text, text[:2000]
-    return sorted(name for name, value in secrets.items() if value.encode() in text)
 
 
 @pytest.mark.parametrize(
