@@ -135,7 +135,7 @@ def loading(command_line: ModuleType, here: Path, monkeypatch: pytest.MonkeyPatc
     def load(_request: object, _source: Path, screen: Callable[[str], None]) -> SimpleNamespace:
         screen("preparing")
         screen("loading")
-        return SimpleNamespace(report=TransferReport({}, (), "arrow", "1", 0.0, 0.0, 0.0))
+        return SimpleNamespace(report=TransferReport({}, (), "arrow", "1", 0.0, 0.0, 0.0), notes=())
 
     monkeypatch.setattr(transfer_step, "load", load)
     monkeypatch.setattr(shell_screen, "SECONDS_BETWEEN_LINES", 0.0)
