@@ -36,6 +36,10 @@ def _django(value: datetime) -> str:
     return value.isoformat(" ")
 
 
+def _six_digits(value: datetime) -> str:
+    return value.isoformat(" ", "microseconds")
+
+
 def _cents(count: int) -> int | float:
     return count // 100 if count % 100 == 0 else count / 100
 
@@ -79,10 +83,19 @@ KINDS: Mapping[str, Kind] = {
         _INSTANTS.map(lambda value: int(value.replace(tzinfo=UTC, microsecond=0).timestamp()) * 1000),
         "prisma",
     ),
-    "json": Kind("json", "TEXT", _JSON.map(_stringified)),
-    "jsonb": Kind("jsonb", "TEXT", _JSON.map(_stringified), is_document=True),
+    "rails_time": Kind("timestamptz(6)", "datetime(6)", _INSTANTS.map(_django), "rails"),
+    "alchemy_time": Kind("timestamp(6)", "DATETIME", _INSTANTS.map(_six_digits), "sqlalchemy"),
+    "time": Kind("time(6)", "time", st.times().map(str), "django"),
+    "rails_clock": Kind("time(6)", "time", st.times().map("2000-01-01 {}".format), "rails"),
+    "alchemy_clock": Kind(
+        "time(6)", "TIME", st.times().map(lambda value: value.isoformat("microseconds")), "sqlalchemy"
+    ),
+    # Declared so, SQLite makes numbers of texts that look like some.
+    "json": Kind("json", "JSON", _JSON.map(_stringified)),
+    "jsonb": Kind("jsonb", "JSON", _JSON.map(_stringified), is_document=True),
     "bytea": Kind("bytea", "BLOB", st.binary(max_size=40)),
     "enum": Kind("state", "TEXT", st.sampled_from(LABELS)),
+    "texts": Kind("text[]", "TEXT", st.lists(st.none() | _TEXT, max_size=3).map(_stringified)),
     "integers": Kind("integer[]", "TEXT", st.lists(st.integers(-9, 99), max_size=3).map(_stringified)),
 }
 
@@ -90,22 +103,40 @@ KINDS: Mapping[str, Kind] = {
 _KEYS = ("bigint", "uuid", "text", "varchar", "hex", "date")
 
 
+#: Names of columns: of PostgreSQL's own words, with capitals, with what has to be quoted.
+NAMES = ("userId", "order", "Name", "two words", "größe", "c5", "c6", "c7")
+
+
 @dataclass(frozen=True)
 class MadeTable:
-    """A table: the kinds of its columns ``c0``, ``c1``, ..., how many of the first are its key, and its rows."""
+    """A table: the kinds of its columns, how many of the first are its key, which are NOT NULL, and its rows."""
 
     kinds: tuple[str, ...]
     key: int
+    needed: frozenset[int]
     rows: tuple[tuple[Any, ...], ...]
+
+    def created(self, name: str, target: bool) -> str:
+        """Return the table's DDL for one of the sides."""
+        columns = [
+            f'"{NAMES[at]}" {KINDS[kind].target if target else KINDS[kind].declared}'
+            + (" NOT NULL" if at in self.needed else "")
+            for at, kind in enumerate(self.kinds)
+        ]
+        key = ", ".join(f'"{each}"' for each in NAMES[: self.key])
+        return f"CREATE TABLE {name} ({', '.join([*columns, *([f'PRIMARY KEY ({key})'] if key else [])])})"
 
 
 @st.composite
 def made_tables(draw: st.DrawFn) -> MadeTable:
-    """A table without a key, with a key of one column, or of two; some rows, many NULLs."""
+    """A table without a key, with a key of one column, or of two; some rows or many, many NULLs."""
     key = draw(st.integers(0, 2))
     kinds = [draw(st.sampled_from(_KEYS)) for _ in range(key)]
     kinds += draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=6))
-    cells = [KINDS[kind].values if at < key else st.none() | KINDS[kind].values for at, kind in enumerate(kinds)]
+    needed = frozenset(range(key)) | draw(st.frozensets(st.integers(key, len(kinds) - 1)))
+    cells = [KINDS[kind].values if at in needed else st.none() | KINDS[kind].values for at, kind in enumerate(kinds)]
     unique = {"unique_by": lambda row: row[:key]} if key else {}
     rows = draw(st.lists(st.tuples(*cells), max_size=12, **unique))
-    return MadeTable(tuple(kinds), key, tuple(rows))
+    # Many rows, which are the same in part: no key tells them apart.
+    times = 1 if key else draw(st.sampled_from((1, 1, 40)))
+    return MadeTable(tuple(kinds), key, needed, tuple(rows) * times)
