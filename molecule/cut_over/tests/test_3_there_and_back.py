@@ -166,7 +166,7 @@ def test_the_way_back_refuses_to_lose_rows_while_users_write(first, run_playbook
         assert f"{table}: {added} added, 0 changed, 0 removed" in run.message()
     assert f"-e rollback_discard_rows={number}. What would be lost stands in " in run.message()
     assert "stop it first (systemctl stop contralock.service), then the number stands still" in run.message()
-    assert "Nothing was changed: the application runs on PostgreSQL as before. Next: " in run.message()
+    assert "Nothing was changed: the application runs as before, configured for PostgreSQL. Next: " in run.message()
     assert {(row["table"], row["what"]) for row in rows_of(app1)} == {(table, "added") for table in WRITTEN}
     assert len({(row["table"], row["key"]) for row in rows_of(app1)}) == number
     state = now()

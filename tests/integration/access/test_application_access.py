@@ -42,6 +42,7 @@ def test_a_right_password_is_told_from_a_wrong_one_before_connect_is_granted(tar
     with pytest.raises(MigrationError, match="password authentication failed") as refusal:
         try_login(target, role, "wr0ng-secret")
     assert "wr0ng-secret" not in str(refusal.value)
+    assert refusal.value.mend.startswith("Correct application_database_user_password, or let prepare.yml ")
     assert access_of(target, role) == (False, [])
 
 

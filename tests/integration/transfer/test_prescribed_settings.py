@@ -163,7 +163,8 @@ def test_a_database_that_becomes_read_only_in_the_midst_of_a_load_is_empty_and_w
         if said["line"].startswith("load: "):
             prescribe(target, {"default_transaction_read_only": "on"})
 
-    words = {"arrow": READ_ONLY, "pgloader": "25006.*Let the target's sessions write again"}[order.engine]
+    # The server refuses pgloader's next session; when it has all of them already, our own next one is refused.
+    words = {"arrow": READ_ONLY, "pgloader": f"25006.*Let the target's sessions write again|{READ_ONLY}"}[order.engine]
     with pytest.raises(MigrationError, match=words) as refusal:
         transfer(order, fill_the_disk)
     assert "not empty and whole" not in str(refusal.value)

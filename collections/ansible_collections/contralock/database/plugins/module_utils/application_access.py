@@ -46,6 +46,9 @@ def try_login(target: str, role: str, password: str) -> Login:
     except MigrationError as error:
         if KEPT_OUT in error.fact:
             return Login(connected=False, tls_version=None)
+        if "password authentication failed" in error.fact:
+            mend = "Correct application_database_user_password, or let prepare.yml give the role this password"
+            raise MigrationError(error.fact, mend) from None
         raise
 
 

@@ -242,9 +242,7 @@ def _server_errors_told() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise load_failure(
-            "the target answered", [server_fault(error)], "See that the server is up, and run again"
-        ) from None
+        raise load_failure("the target answered", [server_fault(error)]) from None
 
 
 def assert_ready(connection: Connection, order: Transfer) -> dict[str, int]:
