@@ -106,9 +106,9 @@ def test_a_server_that_comes_back_is_loaded_into_anew(
     assert transfer(order, acting(own_cluster, [], started_again)).rows == ROWS
 
 
-@pytest.mark.parametrize("times", [TRIES - 1, TRIES])
+@pytest.mark.parametrize(("times", "with_a_session"), [(TRIES - 1, False), (TRIES, False), (TRIES, True)])
 def test_a_pgloader_that_gets_stuck_is_tried_anew(
-    in_own_cluster: Transfer, monkeypatch: pytest.MonkeyPatch, times: int
+    in_own_cluster: Transfer, monkeypatch: pytest.MonkeyPatch, times: int, with_a_session: bool
 ) -> None:
     order, tried, said = in_own_cluster, in_own_cluster.source.with_name("tried"), list[str]()
     # As pgloader does before the rows: no later try would find the schema that it expects.
@@ -118,6 +118,8 @@ def test_a_pgloader_that_gets_stuck_is_tried_anew(
         " SELECT pg_sleep(1)"
     )
     sticks = f"{asking(order, drops)}; exec sleep 1000"
+    if with_a_session:
+        sticks = f'{{ echo "{drops};"; sleep 1000; }} | PGAPPNAME=\'{SESSION}\' psql -qX "{order.target}"'
     script = f'echo >> {tried}; [ $(wc -l < {tried}) -gt {times} ] && exec $REAL "$@"; {sticks}'
     fake_pgloader(order.source.parent, script, monkeypatch)
 

@@ -29,7 +29,7 @@ PROGRAM = "pgloader"
 #: As ``pgloader --version`` says: Debian 12's package 3.6.9 calls itself 3.6.7, Debian 13's calls itself 3.6.10.
 TESTED_VERSIONS = ("3.6.7", "3.6.10")
 #: Why it is ended when it stands still.
-STUCK = "it has no session on the server any more"
+STUCK = "it has no session at work on the server any more"
 LOOK_SECONDS = 0.1
 TICK_SECONDS = 1.0
 #: pgloader holds this many rows at once for each of two tables, each character in four bytes and several times over.

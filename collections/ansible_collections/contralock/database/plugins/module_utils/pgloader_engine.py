@@ -40,8 +40,10 @@ SELECT coalesce((SELECT sum(n_tup_ins) FROM pg_stat_user_tables
                   WHERE schemaname = %(schema)s AND relname = ANY (%(tables)s)), 0)
      + coalesce((SELECT sum(tuples_processed) FROM pg_stat_progress_copy WHERE datname = current_database()), 0),
        (SELECT count(*) FROM pg_stat_activity
-         WHERE datname = current_database() AND application_name = %(name)s)"""
-#: How long, and in how many looks, pgloader may have no session or the server no answer. Measured: half a second.
+         WHERE datname = current_database() AND application_name = %(name)s
+           AND (state IS DISTINCT FROM 'idle' OR state_change > now() - make_interval(secs => %(patience)s)))"""
+#: How long, and in how many looks, pgloader may have no session at work or the server no answer; a session that has
+#: done nothing for so long is none. Measured: half a second.
 LOST_SECONDS = 30.0
 LOST_LOOKS = 5
 #: So many times longer before its first session was seen: it reads the copy's schema meanwhile.
@@ -140,9 +142,10 @@ def _begin_anew(order: Transfer, record: TargetRecord) -> None:
 class _Watcher:
     """Says how far the load is, and when it cannot go on, by what the server knows of the tables and the sessions.
 
-    pgloader's threads wait for one another: for ever, when some have lost the server. So the server is asked whether
-    they still have a session there. They have one while a table is copied or a key is made, however long that takes,
-    and none for moments: between two tables, and, a little longer, before they begin.
+    pgloader's threads wait for one another: for ever, when some have lost the server, or have failed at the wrong
+    moment (its "COPY INIT ERROR"; another thread's session may stay, idle). So the server is asked whether they still
+    have a session at work there. They have one while a table is copied or a key is made, however long that takes, and
+    none for moments: between two tables, and, a little longer, before they begin.
     """
 
     def __init__(self, order: Transfer, application_name: str, total: int, say: Progress) -> None:
@@ -193,8 +196,8 @@ class _Watcher:
         return self._lost >= LOST_LOOKS and time.monotonic() - self._lost_since >= patience
 
     def _asked(self) -> tuple[int, int]:
-        """Return the rows that were written, and pgloader's sessions."""
-        found = self.connection.execute(_SO_FAR, self._given).fetchone()
+        """Return the rows that were written, and pgloader's sessions at work."""
+        found = self.connection.execute(_SO_FAR, {**self._given, "patience": LOST_SECONDS}).fetchone()
         return (int(str(found[0])), int(str(found[1]))) if found else (0, 0)
 
 
