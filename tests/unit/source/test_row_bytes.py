@@ -26,8 +26,9 @@ TEXT, BYTES, ARRAY, INTEGER = (conversion_for(column(name), "TEXT") for name in 
         (BYTES, b"x" * 499_999, 1_000_000),
         (BYTES, b"x" * 499_998, 0),
         (BYTES, b"x" * 600_000, 1_200_002),
-        # The braces, the comma, and quotes around each element.
-        (ARRAY, ["x" * 400_000, "y" * 600_000], 1_000_007),
+        # The braces and the comma, and quotes around an element that needs them (PostgreSQL's manual, 8.15.6).
+        (ARRAY, ["x" * 400_000, "y" * 600_000], 1_000_003),
+        (ARRAY, ["x" * 400_000, "y " * 300_000], 1_000_005),
         (TEXT, None, 0),
     ],
     ids=lambda given: str(given)[:20],
