@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import transfer as transfer_module
 from ansible_collections.contralock.database.plugins.module_utils.application_proof import (
     Application,
     Fenced,
@@ -23,7 +25,7 @@ from ansible_collections.contralock.database.plugins.module_utils.transfer impor
 from tests.integration.comparison.loaded_target import Pair
 from tests.integration.profile.contralock_target import PROFILE, UPS, run_change
 from tests.integration.transfer.conftest import planned
-from tests.integration.transfer.transfer_server import Server, Target, assert_empty_and_whole
+from tests.integration.transfer.transfer_server import Server, Target, assert_empty_and_whole, plant
 from tests.throwaway_cluster import Database, throwaway_cluster
 
 CONNECTIONS, RESERVED = 12, 3
@@ -101,6 +103,28 @@ def test_each_verb_says_that_the_server_is_full(
     fenced = Fenced(tmp_path / "app.sqlite", moved, hashlib.sha256(b"").hexdigest())
     with all_but(0, small), pytest.raises(MigrationError, match=r"remaining connection slots.*max_connections"):
         prove_postgresql(small.conninfo, small.owner, Application(), fenced, patience=0.3)
+
+
+def test_a_way_back_waits_for_the_places_that_the_load_s_own_sessions_had(
+    small: Database, copied: Path, scratch: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target(small.name, small.conninfo, small.superuser_conninfo, server)
+    with connect(small.conninfo, "test") as owner:
+        order = planned(owner, copied, target, scratch, copied.with_name("target_before.json"))
+    plant(order, "UPDATE notifications SET userId = '00000000-0000-4000-8000-00000000dead' WHERE rowid = 4")
+    restore, asked = transfer_module.restore_target, list[str]()
+
+    def without_room_at_first(*given: Any) -> Any:
+        asked.append("once")
+        with all_but(0, small) if len(asked) == 1 else nullcontext():
+            return restore(*given)
+
+    monkeypatch.setattr(transfer_module, "restore_target", without_room_at_first)
+    with pytest.raises(MigrationError, match=r"notifications\.userId") as refusal:
+        transfer(replace(order, engine="arrow"))
+    assert "not empty and whole" not in refusal.value.fact
+    assert len(asked) == 2
+    assert_untouched(order, small)
 
 
 def assert_untouched(order: Transfer, database: Database) -> None:

@@ -71,6 +71,9 @@ SELECT lower(name), current_setting(name) FROM pg_settings
  WHERE lower(name) = ANY (%s::text[]) AND setting <> reset_val ORDER BY 1"""
 
 _PORT_MEND = "Give port= a number from 1 to 65535; PostgreSQL's own is 5432"
+#: What a server says that has no connection left (SQLSTATE 53300); of a refused connection libpq has the words alone.
+FULL = ("too many connections", "too many clients", "remaining connection slots")
+
 #: Part of libpq's or the server's message -> what the operator does about it; the first that matches counts.
 MENDS: tuple[tuple[str, str], ...] = (
     (

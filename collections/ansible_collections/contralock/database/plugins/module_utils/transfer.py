@@ -20,7 +20,7 @@ from psycopg import sql
 
 from .arrow_engine import ARROW
 from .catalog import difference, snapshot
-from .connection import Connection, connect
+from .connection import FULL, Connection, connect
 from .earlier_load import rows_that_may_go
 from .errors import MigrationError
 from .findings import raise_findings
@@ -83,6 +83,8 @@ __all__ = [
     "transfer",
 ]
 
+#: A server that is full has room again when it has buried the load's own sessions: how long the way back asks for that.
+ROOM_SECONDS, ROOM_LOOK_SECONDS = 10.0, 0.2
 #: Two numbers, of which neither has more digits (``target_fingerprint``).
 LONGEST_FINGERPRINT = "0" * 80
 
@@ -355,7 +357,7 @@ def _assert_loaded(connection: Connection, order: Transfer, outcome: Outcome) ->
 def _take_back(order: Transfer, record: TargetRecord, error: BaseException) -> None:
     """Leave the target as it was; when that fails, say it with the error that was there before."""
     try:
-        restore_target(order.target, record)
+        _restore(order, record)
         if not isinstance(error, MigrationError):
             error.add_note("The target is empty and whole again")
     except MigrationError as second:
@@ -367,3 +369,16 @@ def _take_back(order: Transfer, record: TargetRecord, error: BaseException) -> N
     except BaseException as second:
         second.add_note("The load was not taken back to its end: the target may hold a part of the rows until it is")
         raise
+
+
+def _restore(order: Transfer, record: TargetRecord) -> None:
+    deadline = time.monotonic() + ROOM_SECONDS
+    while True:
+        try:
+            restore_target(order.target, record)
+        except MigrationError as error:
+            if time.monotonic() > deadline or not any(words in error.fact for words in FULL):
+                raise
+            time.sleep(ROOM_LOOK_SECONDS)
+        else:
+            return
