@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.comparison.loaded_target import CONTRALOCK, PROJECT, Pair
+from tests.integration.comparison.loaded_target import CONTRALOCK, PROJECT, UNRECORDED, Pair
 
 SCRIPT = PROJECT / "scripts" / "compare_databases.py"
 
@@ -27,7 +27,8 @@ def test_0_when_all_is_the_same(pair: Pair) -> None:
     assert done.returncode == 0
     (note,) = done.stderr.splitlines()
     assert "is in WAL mode and has no -wal beside it" in note
-    *tables, last = done.stdout.splitlines()
+    *tables, unrecorded, last = done.stdout.splitlines()
+    assert unrecorded == f"note: {UNRECORDED}"
     assert len(tables) == 12
     assert all(line.endswith("  the same") for line in tables)
     assert last.startswith("the same: ")

@@ -30,6 +30,14 @@ from tests.throwaway_cluster import Cluster
 ENGINES = ("arrow", "pgloader")
 #: A name of the hand-made tables that pgloader cannot spell (quotes, in a place of their own), and one that it can.
 UNSPEAKABLE, SPEAKABLE = 'say "so" now', "said"
+#: What a draft asks about because PostgreSQL has no surely equal words for it, as a comparison notes it.
+LACKING = {
+    "plain": [
+        "line: first in an index of the source, and in none of the target: substr(note, 1, 7)",
+        "line: 2 CHECKs in the source, 1 in the target: CHECK (price >= 0);"
+        " CHECK (amount < 1000 AND note NOT LIKE 'x%')",
+    ]
+}
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,9 @@ def move_rows(made: Drafted, target: str, engine: str, scratch: Path) -> int:
     report = transfer(Transfer(made.source, target, plan, scratch / "load", record, "draft", engine=engine))
     comparison = compare_file(made.source, target, profile.mapping, Options(b"key"))
     assert comparison.equal, comparison.differences
-    # Also where the source's uniqueness disregards case.
-    assert [note for note in comparison.notes if "unique" in note] == []
+    # Whether the uniqueness disregards case, or an index is of some rows: what the draft could say is no loss.
+    told = [note for note in comparison.notes if " in the source" in note or " of the source" in note]
+    assert told == LACKING.get(made.source.stem, [])
     return report.rows
 
 

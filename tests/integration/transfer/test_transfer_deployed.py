@@ -95,6 +95,7 @@ def test_what_the_application_has_written_moves_cell_for_cell(
     transfer(replace(order, engine="arrow"))
     found = compared(source, deployed)
     assert (found.equal, found.rows, found.catalog_faults) == (True, ROWS, ())
+    assert found.notes == ()
 
 
 @pytest.mark.parametrize("engine", ["pgloader", "arrow"])
@@ -103,7 +104,8 @@ def test_tables_that_the_application_owns_are_loaded_compared_and_altered(
 ) -> None:
     source = source_of(Form.DEPLOYED, tmp_path)
     transfer(replace(order_of(source, deployed, scratch), engine=engine))
-    assert compared(source, deployed).equal
+    found = compared(source, deployed)
+    assert (found.equal, found.notes) == (True, ())
     with (
         psycopg.connect(deployed.administrator, autocommit=True) as session,
         connect(deployed.conninfo, "test of the deployed profile") as owner,

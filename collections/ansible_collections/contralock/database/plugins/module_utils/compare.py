@@ -36,7 +36,8 @@ from .source_file import open_source
 from .source_reader import read_table
 from .source_schema import read_schema
 from .source_watch import watched
-from .structure_check import source_notes, structural_faults
+from .structure_check import structural_faults
+from .structure_notes import source_notes
 from .symmetric_join import Rows, Side, SymmetricJoin
 from .target_moment import Moment, open_moment
 from .target_reader import TargetReader

@@ -30,6 +30,7 @@ _ORDERLESS = ("LOWER", "UPPER", "LENGTH")
 #: In this collation lower() and upper() know the letters of ASCII only, and texts go by their bytes, as in SQLite.
 _ASCII = 'COLLATE "C"'
 _TRUTHS = {"0": "false", "1": "true"}
+_JSON = ("json", "jsonb")
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,20 @@ def implied(tokens: Tokens) -> Implied | None:
         if (column := shape(tokens, words)) is not None:
             return Implied(column.lower(), evidence)
     return None
+
+
+def said_by_type(tokens: Tokens, types: Mapping[str, str]) -> bool:
+    """Tell whether the type of its column says what a check says.
+
+    Args:
+        tokens: The check's expression.
+        types: The source's columns in lower case to PostgreSQL's types (``boolean``, ``jsonb``).
+    """
+    found = implied(tokens)
+    if found is None or found.column not in types:
+        return False
+    named = types[found.column]
+    return {"json": named in _JSON, "boolean": named == "boolean"}.get(found.evidence, True)
 
 
 def _one_group(tokens: Sequence[Token]) -> bool:

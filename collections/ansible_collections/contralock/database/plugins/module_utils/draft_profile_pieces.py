@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from .conversion_base import shortened
 from .draft_profile_columns import TEXTS, known_columns
 from .draft_profile_ddl import Tokens, spelled
-from .draft_profile_expressions import Known, folds, implied, orders, translate
+from .draft_profile_expressions import Known, folds, orders, said_by_type, translate
 from .draft_profile_links import Place, can_be_joined
 from .draft_profile_model import Draft, DraftTable, Piece, PieceKind
 from .draft_profile_names import FreeNames
@@ -19,7 +19,6 @@ _LONGEST_ENTRY = 2700
 _ASCII_ONLY = 'in SQLite lower() and upper() know ASCII letters only, as they do in the collation "C"'
 _BY_BYTES = 'SQLite orders texts by their bytes, as the collation "C" does'
 _SAID_AGAIN = "a query finds the index when it says the same"
-_JSON = ("json", "jsonb")
 
 
 class PieceMaker:
@@ -127,7 +126,7 @@ class PieceMaker:
 
     def _checks(self, table: DraftTable, detail: TableDetail, known: Mapping[str, Known]) -> Iterator[Piece]:
         for check in detail.text.checks:
-            if self._is_needless(table, check.expression):
+            if said_by_type(check.expression, {column.source.lower(): column.type for column in table.columns}):
                 continue
             expression = translate(check.expression, known)
             said = shortened(spelled(check.expression))
@@ -146,14 +145,6 @@ class PieceMaker:
                 place=table.source,
                 source=f"CHECK ({said})",
             )
-
-    def _is_needless(self, table: DraftTable, check: Tokens) -> bool:
-        """Tell whether the column's type says what the check says."""
-        found = implied(check)
-        column = next((each for each in table.columns if found and each.source.lower() == found.column), None)
-        if found is None or column is None:
-            return False
-        return {"json": column.type in _JSON, "boolean": column.type == "boolean"}.get(found.evidence, True)
 
     def _foreign_keys(self, table: DraftTable, detail: TableDetail) -> Iterator[Piece]:
         for reference in detail.references:

@@ -18,6 +18,9 @@ from .schema_history import Record, drifted, read_records
 from .table_ownership import holder_of
 from .target_reader import MEND, server_message
 
+#: What is said where nothing was recorded, as in a target that was made by hand.
+UNRECORDED = "no schema change is recorded in the target: its structure was held against the source alone"
+
 
 @dataclass(frozen=True)
 class Alteration:
@@ -107,5 +110,5 @@ def _recorded(connection: Connection, schema: str) -> tuple[Record | None, list[
     except MigrationError as error:
         return None, [f"the schema was not held against the recorded one: {error.fact}"]
     if not records or f"schema {schema}" not in records[-1].catalog:
-        return None, []
+        return None, [UNRECORDED]
     return records[-1], []

@@ -11,7 +11,8 @@ version_added: 0.1.0
 description:
   - Reads every row of both sides, converts the source as the profile says, matches rows by their key and compares every
     cell. Columns of the target that the source lacks have to hold their DEFAULT. Indexes have to be valid, constraints
-    validated, and the schema what its schema changes recorded.
+    validated, and the schema what its schema changes recorded. What the source promises and the target does not (NOT
+    NULL, DEFAULT, uniqueness, CHECK, indexes, references) is returned as notes.
   - Fails when anything differs, and names table, key, column and both values of the first differences. Values of
     columns that the profile calls sensitive are shown by their length and a keyed hash.
   - Only reads, in one snapshot of the target. Nobody may write to the file meanwhile.
