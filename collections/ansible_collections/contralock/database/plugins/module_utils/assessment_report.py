@@ -9,12 +9,11 @@ from itertools import groupby
 from typing import Any
 
 from .constraint_judge import Unjudged
-from .errors import MigrationError, printable
+from .errors import SHOWN_FINDINGS, MigrationError, printable
 from .finding_cells import ColumnCount, Finding, RuleCount, count_of
 from .plan import Plan
 from .run_step import counted, readable_bytes, spoken_seconds
 
-SHOWN_FINDINGS = 10
 UNMATCHED_MEND = "Remove the rules that match nothing, or say when_unmatched: accept for their columns"
 
 

@@ -14,7 +14,7 @@ from .draft_profile_makers import PLAIN
 from .draft_profile_model import Draft, DraftColumn, DraftTable
 from .draft_profile_sql import changes_of
 from .draft_profile_trial import Proof
-from .errors import MigrationError, printable
+from .errors import SHOWN_FINDINGS, MigrationError, printable
 from .profile import MAPPING_FILE, SCHEMA_FILE
 from .run_step import counted
 from .schema_files import Change
@@ -22,7 +22,6 @@ from .schema_files import Change
 README = "README.md"
 _YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 _WIDTH = 118
-SHOWN_FINDINGS = 10
 
 
 def mapping_text(draft: Draft, schema: str = f"../{SCHEMA_FILE}") -> str:

@@ -8,9 +8,8 @@ from typing import Any
 
 from .draft_profile_model import Draft
 from .draft_profile_trial import Proof
+from .errors import SHOWN_FINDINGS
 from .run_step import counted
-
-_SHOWN_FINDINGS = 10
 
 
 def as_document(folder: Path, draft: Draft, proof: Proof) -> dict[str, Any]:
@@ -48,6 +47,6 @@ def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
         yield f"no plan can be made yet: {proof.problem}"
     if proof.unsound:
         yield f"obstacle: {proof.unsound}"
-    yield from (f"does not fit: {finding}" for finding in proof.findings[:_SHOWN_FINDINGS])
-    if len(proof.findings) > _SHOWN_FINDINGS:
-        yield f"and {counted(len(proof.findings) - _SHOWN_FINDINGS, 'kind')} more"
+    yield from (f"does not fit: {finding}" for finding in proof.findings[:SHOWN_FINDINGS])
+    if len(proof.findings) > SHOWN_FINDINGS:
+        yield f"and {counted(len(proof.findings) - SHOWN_FINDINGS, 'kind')} more"

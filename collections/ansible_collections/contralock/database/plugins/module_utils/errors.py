@@ -10,6 +10,9 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+#: How many findings a message or a page names, before it says how many more there are.
+SHOWN_FINDINGS = 10
+
 
 class MigrationError(Exception):
     """Something is wrong that the operator can mend.

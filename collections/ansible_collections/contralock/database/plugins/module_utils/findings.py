@@ -19,7 +19,7 @@ import pyarrow as pa
 from .catalog import Constraint, Index
 from .cells import Cells
 from .columnar_reader import RowRange, read_columns, split_rows
-from .errors import MigrationError
+from .errors import SHOWN_FINDINGS, MigrationError
 from .finding_cells import OTHER_PROFILE, ColumnCount, Finding, RuleCount, TableExaminer, count_of
 from .finding_rows import RowExaminer
 from .plan import Plan, TablePlan
@@ -40,8 +40,6 @@ __all__ = [
     "raise_findings",
     "refusal_of",
 ]
-
-SHOWN_FINDINGS = 10
 
 _Part = tuple[TablePlan, int, RowRange | None]
 

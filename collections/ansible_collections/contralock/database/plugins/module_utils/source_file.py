@@ -15,14 +15,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .errors import MigrationError, quoted
+from .errors import SHOWN_FINDINGS, MigrationError, quoted
 
 #: Called with what is being done, how much is done, of how much; 0 of 0 where that cannot be known.
 Progress = Callable[[str, int, int], None]
 #: A foreign key of the source: its table, and the columns that refer.
 Reference = tuple[str, frozenset[str]]
 
-SHOWN_FINDINGS = 10
 CHUNK_BYTES = 1 << 20
 #: How long a reader waits for a writer that holds the file, in seconds.
 LOCK_WAIT_SECONDS = 30.0
