@@ -222,7 +222,8 @@ def schema_of(**tables: str) -> SourceSchema:
     made = []
     for name, columns in tables.items():
         pairs = (each.strip().split(" ", 1) for each in columns.split(","))
-        made.append(SourceTable(name, tuple(SourceColumn(one, kind, False, None, 0, False) for one, kind in pairs), ()))
+        own = tuple(SourceColumn(one, kind, False, None, 0, False) for one, kind in pairs)
+        made.append(SourceTable(name, own, (), 0))
     return SourceSchema(tuple(made))
 
 

@@ -205,13 +205,6 @@ def test_what_is_small_or_has_no_numbers_is_one_part(make: Make, script: str) ->
         assert split_rows(source, table_of(path), 100) == (None,)
 
 
-def test_rows_that_nobody_counted_are_counted(make: Make) -> None:
-    path = make(f"CREATE TABLE t (v); INSERT INTO t {COUNT.format(250)}")
-    with closing(open_source(path)) as source:
-        table = read_schema(source, count_rows=False).table("t")
-        assert split_rows(source, table, 100) == (RowRange(1, 83), RowRange(84, 166), RowRange(167, 250))
-
-
 # ---- Size ------------------------------------------------------------------------------------------------------------
 
 

@@ -82,10 +82,6 @@ def test_kinds_of_tables_are_told_apart(schema: SourceSchema) -> None:
     }
 
 
-def test_rows_need_not_be_counted(opened: Opened) -> None:
-    assert {table.rows for table in read_schema(opened(SCRIPT), count_rows=False).tables} == {None}
-
-
 def test_virtual_tables_are_refused(opened: Opened) -> None:
     with pytest.raises(MigrationError, match="virtual tables, which are not moved: 'found'"):
         read_schema(opened("CREATE TABLE t (a); CREATE VIRTUAL TABLE found USING fts5 (body)"))
@@ -110,6 +106,6 @@ def test_samples_of_every_form_are_understood(samples: dict[Form, Path], form: F
         schema = read_schema(source)
     assert len(schema.tables) == 12 + len(stray.get(form, ()))
     assert stray.get(form, set()) <= {table.name for table in schema.tables}
-    assert sum(table.rows or 0 for table in schema.tables if table.name not in stray.get(form, ())) == 1500
+    assert sum(table.rows for table in schema.tables if table.name not in stray.get(form, ())) == 1500
     assert sum(len(table.foreign_keys) for table in schema.tables) == 23
     assert all(table.key for table in schema.tables)

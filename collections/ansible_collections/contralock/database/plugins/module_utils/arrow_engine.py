@@ -85,7 +85,7 @@ def _load(order: Transfer, record: TargetRecord, say: Progress) -> Outcome:
 
 def _parts(source: sqlite3.Connection, plan: Plan) -> list[Part]:
     """Return the parts of all tables, those of the largest table first."""
-    tables = sorted(plan.tables, key=lambda table: -(table.source.rows or 0))
+    tables = sorted(plan.tables, key=lambda table: -table.source.rows)
     return [Part(table, rows) for table in tables for rows in split_rows(source, table.source)]
 
 

@@ -320,8 +320,8 @@ def _left_out(plan: Plan, source: SourceSchema) -> Iterator[Unjudged]:
         own = planned.get(table.name)
         if own is None:
             if table.name not in plan.tables_left_behind:
-                rows = "" if table.rows is None else f", so that its {counted(table.rows, 'row')} were not read"
-                yield Unjudged(f"table {table.name} of the source", f"it has no place in the plan{rows}")
+                unread = f"it has no place in the plan, so that its {counted(table.rows, 'row')} were not read"
+                yield Unjudged(f"table {table.name} of the source", unread)
             continue
         for column in table.columns:
             if column.name not in own.source_columns and column.name not in own.left_behind:
@@ -331,7 +331,7 @@ def _left_out(plan: Plan, source: SourceSchema) -> Iterator[Unjudged]:
 def _left_behind(plan: Plan, source: SourceSchema, reading: sqlite3.Connection) -> Iterator[LeftBehind]:
     """Yield what the profile leaves behind; of a column its values are counted."""
     for name, reason in plan.tables_left_behind.items():
-        yield LeftBehind(name, None, source.table(name).rows or 0, reason)
+        yield LeftBehind(name, None, source.table(name).rows, reason)
     for table in plan.tables:
         if table.left_behind:
             named = quote_identifier(table.source.name)

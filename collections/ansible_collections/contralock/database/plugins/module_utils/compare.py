@@ -207,7 +207,7 @@ class _Work:
         """Cut the tables into parts, those of the largest tables first: so that all workers end at the same time."""
         tables = self._plan.tables
         units = []
-        for number in sorted(range(len(tables)), key=lambda each: -(tables[each].source.rows or 0)):
+        for number in sorted(range(len(tables)), key=lambda each: -tables[each].source.rows):
             parts: Sequence[Part] = WHOLE
             if self._options.at_rest:
                 parts = parts_of(self._path, source, self._moment, self._plan.catalog, tables[number])
@@ -309,11 +309,10 @@ class _Pace:
     """Says how far the comparison is, and how long it may still take."""
 
     def __init__(self, plan: Plan, progress: Progress) -> None:
-        counts = [table.source.rows for table in plan.tables]
         self._tables = plan.tables
-        self._total = None if None in counts else sum(count or 0 for count in counts)
+        self._total = sum(table.source.rows for table in plan.tables)
         self._began = time.monotonic()
-        self._done = [0] * len(counts)
+        self._done = [0] * len(plan.tables)
         self._progress = progress
 
     def hear(self, read: tuple[int, int]) -> None:
@@ -321,10 +320,8 @@ class _Pace:
         number, rows = read
         self._done[number] += rows
         table, done = self._tables[number], sum(self._done)
-        said: dict[str, object] = {"table": table.target, "rows": self._done[number]}
-        if table.source.rows is not None:
-            said["of_rows"] = table.source.rows
-        if self._total and done:
+        said: dict[str, object] = {"table": table.target, "rows": self._done[number], "of_rows": table.source.rows}
+        if done:
             left = max(0, self._total - done)
             said["seconds_left"] = round((time.monotonic() - self._began) * left / done, 1)
         self._progress(said)

@@ -181,7 +181,7 @@ class _TableJudge:
                 self.unjudged.append(Unjudged(each.object, str(error)))
 
     def _batches(self, planned: Sequence[ColumnPlan]) -> Generator[list[Cells], None, None]:
-        total, done = self._table.source.rows or 0, 0
+        total, done = self._table.source.rows, 0
         columns = [column.source for column in planned]
         with closing(read_columns(self._source, self._table.source.name, columns)) as batches:
             for batch in batches:

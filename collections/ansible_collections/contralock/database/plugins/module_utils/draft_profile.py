@@ -107,7 +107,7 @@ class _Drafter:
                     source=name,
                     target=target,
                     columns=columns.make(detail, target),
-                    rows=detail.table.rows or 0,
+                    rows=detail.table.rows,
                     renamed=natural_name(name, self._order.naming) != target,
                 )
             )

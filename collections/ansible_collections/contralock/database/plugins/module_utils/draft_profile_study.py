@@ -170,7 +170,7 @@ def study_table(
         Study(column, list(_tallies(column, target, wanted)))
         for column, wanted in zip(table.columns, candidates, strict=True)
     ]
-    total = table.rows or 0
+    total = table.rows
     progress(table.name, 0, total)
     done = 0
     for batch in read_columns(path, table.name, [column.name for column in table.columns]):

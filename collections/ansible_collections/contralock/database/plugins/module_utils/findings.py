@@ -185,7 +185,7 @@ def examine(connection: sqlite3.Connection, plan: Plan, progress: Progress | Non
         connection: From ``open_source``. All is read in one transaction: a live file in rollback-journal mode holds its
             writers up meanwhile, so give it a snapshot. Where nobody writes the file, ``examine_file`` is faster.
         plan: What goes where.
-        progress: Called with the target's table, its rows so far, and all of them (0 when nobody counted).
+        progress: Called with the target's table, its rows so far, and all of them.
 
     Raises:
         MigrationError: The source cannot be read.
@@ -194,7 +194,7 @@ def examine(connection: sqlite3.Connection, plan: Plan, progress: Progress | Non
     with closing(SourceExaminer(plan)) as examiner, one_view(connection):
         for table in plan.tables:
             part = examiner.part(table)
-            total = table.source.rows or 0
+            total = table.source.rows
             report(table.target, 0, total)
             for batch in read_table(connection, table.source.name, table.source_columns):
                 part.add(batch)
@@ -243,7 +243,7 @@ def examine_file(
             table, count = news
             read[table.target] += count
             if progress:
-                progress(table.target, read[table.target], max(table.source.rows or 0, read[table.target]))
+                progress(table.target, read[table.target], max(table.source.rows, read[table.target]))
 
         run_tasks([partial(work, part) for part in parts], max(1, workers), hear, lambda: None)
         return examiner.finish(workers)

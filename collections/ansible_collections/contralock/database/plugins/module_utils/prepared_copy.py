@@ -94,7 +94,7 @@ def prepare_copy(source: sqlite3.Connection, plan: Plan, path: Path, counted: Co
             refuses a name.
     """
     begun = time.monotonic()
-    total = sum(table.source.rows or 0 for table in plan.tables)
+    total = sum(table.source.rows for table in plan.tables)
     os.close(new_private_file(path))
     try:
         with (

@@ -46,18 +46,15 @@ def split_rows(
         return (None,)
     name = quote_identifier(table.name)
     with explained(table_of_source(table.name)):
-        count = table.rows
-        if count is None:
-            ((count,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
-        if count <= rows_per_part:
+        if table.rows <= rows_per_part:
             return (None,)
         ends = f"SELECT (SELECT min({row}) FROM {name}), (SELECT max({row}) FROM {name})"
         ((first, last),) = connection.execute(ends).fetchall()
         if first is None:
             return (None,)
         span = last - first + 1
-        if span <= 2 * count:
-            parts = -(-count // rows_per_part)
+        if span <= 2 * table.rows:
+            parts = -(-table.rows // rows_per_part)
             starts = [first + span * part // parts for part in range(parts)]
         else:
             starts = [first]

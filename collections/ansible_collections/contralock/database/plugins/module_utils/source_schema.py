@@ -46,15 +46,15 @@ class SourceForeignKey:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table; ``key`` is the declared primary key in its order, ``rows`` is None when nobody counted."""
+    """A table; ``key`` is the declared primary key in its order, ``rows`` how many there were when it was read."""
 
     name: str
     columns: tuple[SourceColumn, ...]
     key: tuple[str, ...]
+    rows: int
     foreign_keys: tuple[SourceForeignKey, ...] = ()
     without_rowid: bool = False
     strict: bool = False
-    rows: int | None = None
 
     def column(self, name: str) -> SourceColumn:
         """Return a column by its exact name.
@@ -82,14 +82,13 @@ class SourceSchema:
         return {table.name: table for table in self.tables}[name]
 
 
-def read_schema(connection: sqlite3.Connection, count_rows: bool = True) -> SourceSchema:
-    """Read the schema of a database.
+def read_schema(connection: sqlite3.Connection) -> SourceSchema:
+    """Read the schema of a database, and count each table's rows.
 
     SQLite's own tables (``sqlite_sequence``, ``sqlite_stat1``, ...) are left out: they are not the application's.
 
     Args:
         connection: From ``open_source``.
-        count_rows: Whether to count each table's rows, which reads an index of each.
 
     Raises:
         MigrationError: There is no table, a table is virtual, or a name is no UTF-8.
@@ -112,10 +111,10 @@ def read_schema(connection: sqlite3.Connection, count_rows: bool = True) -> Sour
                     name=str(name),
                     columns=keys[str(name)],
                     key=_key(keys[str(name)]),
+                    rows=_count(connection, str(name)),
                     foreign_keys=tuple(_foreign_keys(connection, str(name), keys)),
                     without_rowid=bool(without_rowid),
                     strict=bool(strict),
-                    rows=_count(connection, str(name)) if count_rows else None,
                 )
                 for name, _, without_rowid, strict in tables
             ),

@@ -317,7 +317,7 @@ def _verify(order: Transfer, record: TargetRecord, outcome: Outcome, room: _Reco
 
 def _analyze(order: Transfer) -> None:
     """Let the server look at the tables, the largest first, by several sessions."""
-    largest_first = sorted(order.plan.tables, key=lambda table: -(table.source.rows or 0))
+    largest_first = sorted(order.plan.tables, key=lambda table: -table.source.rows)
     with SessionCrew(order.target, APPLICATION_NAME, {}, order.workers) as crew:
         for table in largest_first:
             name = sql.Identifier(order.plan.schema, table.target)

@@ -80,7 +80,7 @@ class Transfer:
     @property
     def source_rows(self) -> int:
         """All rows of the source that are carried, as they were counted for the plan."""
-        return sum(table.source.rows or 0 for table in self.plan.tables)
+        return sum(table.source.rows for table in self.plan.tables)
 
 
 @dataclass(frozen=True)
