@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from psycopg.conninfo import make_conninfo
 
-from .connection import Connection, connect
+from .connection import connect
 from .errors import MigrationError
-from .target_state import Session, grant_connect, may_connect, revoke_connect, sessions_of
+from .target_state import Session, end_sessions, grant_connect, may_connect, revoke_connect, sessions_of
 
 APPLICATION_NAME = "contralock application_access"
-END_SECONDS = 20.0
 
 #: What the server says to a role whose password was right and that has no CONNECT (aclcheck_error in postinit.c).
 KEPT_OUT = "permission denied for database"
@@ -79,25 +77,10 @@ def keep_out(target: str, role: str) -> tuple[bool, int]:
     """
     with connect(target, APPLICATION_NAME) as connection:
         changed = revoke_connect(connection, role)
-        return changed, _end_sessions(connection, role)
+        return changed, end_sessions(connection, role)
 
 
 def access_of(target: str, role: str) -> tuple[bool, list[Session]]:
     """Return whether the role may connect, and its sessions in the target."""
     with connect(target, APPLICATION_NAME) as connection:
         return may_connect(connection, role), sessions_of(connection, role)
-
-
-def _end_sessions(connection: Connection, role: str) -> int:
-    ended = sessions_of(connection, role)
-    for session in ended:
-        connection.execute("SELECT pg_terminate_backend(%s)", [session.pid])
-    deadline = time.monotonic() + END_SECONDS
-    while left := sessions_of(connection, role):
-        if time.monotonic() > deadline:
-            raise MigrationError(
-                f"{len(left)} sessions of role {role!r} do not end (pid {', '.join(str(one.pid) for one in left)})",
-                "Look at them in pg_stat_activity",
-            )
-        time.sleep(0.05)
-    return len(ended)

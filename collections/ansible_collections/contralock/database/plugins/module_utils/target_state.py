@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -33,9 +33,10 @@ SELECT a.pid, a.usename::text AS user, a.application_name, host(a.client_addr) A
 
 # Only members of a role may end its sessions, so that we leave other roles' alone, whatever they call themselves.
 _BACKENDS = """
-  FROM pg_stat_activity
+SELECT pid FROM pg_stat_activity
  WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
-   AND starts_with(application_name, %s)"""
+   AND starts_with(application_name, %s)
+ ORDER BY pid"""
 
 _REFERRING = """
 SELECT c.relname, r.relname
@@ -310,13 +311,12 @@ def writers(connection: Connection, schema: str, tables: Sequence[str]) -> list[
     return [str(session) for (session,) in found]
 
 
-def end_backends(connection: Connection, application_name: str, seconds: float = END_SECONDS) -> int:
+def end_backends(connection: Connection, application_name: str) -> int:
     """End the sessions of our own role in this database whose application_name begins so, and wait until they are gone.
 
     Args:
         connection: As the same role; it needs no further right.
         application_name: The beginning of the name; not empty.
-        seconds: How long they may take.
 
     Returns:
         How many there were.
@@ -326,14 +326,32 @@ def end_backends(connection: Connection, application_name: str, seconds: float =
     """
     if not application_name:
         raise ValueError("without a name, everybody's sessions would be ended")
-    ended = len(connection.execute(f"SELECT pg_terminate_backend(pid) {_BACKENDS}", [application_name]).fetchall())
-    deadline = time.monotonic() + seconds
-    while left := connection.execute(f"SELECT pid {_BACKENDS} ORDER BY pid", [application_name]).fetchall():
+
+    def left() -> list[int]:
+        return [int(pid) for (pid,) in connection.execute(_BACKENDS, [application_name]).fetchall()]
+
+    return _end(connection, left, "an earlier load")
+
+
+def end_sessions(connection: Connection, role: str) -> int:
+    """End a role's sessions in this database, wait until they are gone, and return how many there were.
+
+    Raises:
+        MigrationError: Some are still there.
+    """
+    return _end(connection, lambda: [session.pid for session in sessions_of(connection, role)], f"role {role!r}")
+
+
+def _end(connection: Connection, left: Callable[[], list[int]], whose: str) -> int:
+    """End those sessions whose process ids are left, and wait until there are none."""
+    ended = left()
+    connection.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::integer[]) AS pid", [ended])
+    deadline = time.monotonic() + END_SECONDS
+    while pids := left():
         if time.monotonic() > deadline:
-            pids = ", ".join(str(pid) for (pid,) in left)
             raise MigrationError(
-                f"sessions of an earlier load do not end (pid {pids} on the server)",
+                f"sessions of {whose} do not end (pid {', '.join(map(str, pids))} on the server)",
                 "Look at them in pg_stat_activity; a server that waits for its disk cannot end them before that",
             )
         time.sleep(0.05)
-    return ended
+    return len(ended)
