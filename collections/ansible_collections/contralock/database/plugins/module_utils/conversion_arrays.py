@@ -12,14 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Column
-from .cells import Cells, Value
+from .cells import Cells, Value, within_64_bits
 from .conversion_base import Conversion, Converted, Misfit, Reader, Reason, UnfitError
 from .conversion_documents import spelled_json
 from .conversion_texts import decoded
 from .jsonb_form import NO_JSON
 from .source_encoding import Encoding
 
-_LARGEST_INTEGER = 1 << 63
 NO_ARRAY = Reason("JSON that is no array in an array column")
 NESTED = Reason("array or object in an array column, whose elements are single values", "Make the column jsonb")
 #: Elements that would be read as something else: '' and NULL, blanks, and the signs of an array.
@@ -151,10 +150,9 @@ def _by_row(misfits: Sequence[Misfit], rows: np.ndarray[Any, Any]) -> Iterator[t
 
 
 def _whole(token: str) -> int:
-    number = int(token) if len(token) <= 20 else _LARGEST_INTEGER
-    if not -_LARGEST_INTEGER <= number < _LARGEST_INTEGER:
+    if len(token) > 20 or not within_64_bits(int(token)):
         raise UnfitError(LONG_NUMBER)
-    return number
+    return int(token)
 
 
 def _real(token: str) -> float:

@@ -14,7 +14,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 from .affinity import holds_numbers
-from .cells import Cells
+from .cells import Cells, within_64_bits
 from .conversion_base import Conversion, Converted, Reader, UnfitError, json_text, read_rest, read_singly
 from .conversion_numbers import NOT_FINITE
 from .conversion_texts import decoded
@@ -22,7 +22,6 @@ from .jsonb_columns import printed_together
 from .jsonb_form import check_json, compact_form, jsonb_form
 from .source_encoding import Encoding
 
-_LARGEST_INTEGER = 1 << 63
 #: Who writes JSON with Python's ``json.dumps``: a space after each comma and colon, and ASCII only.
 _OF_PYTHON = (Encoding.DJANGO, Encoding.SQLALCHEMY)
 _OF_RAILS = (Encoding.RAILS, Encoding.RAILS_5_1)
@@ -127,8 +126,7 @@ def _stored(text: str) -> int | float | str:
     if text[:1] not in set("-0123456789"):
         return text
     number = Decimal(text)
-    whole = int(number) if -_LARGEST_INTEGER <= number < _LARGEST_INTEGER else None
-    if whole is not None and whole == number:
-        return whole
+    if within_64_bits(number) and number == int(number):
+        return int(number)
     real = float(number)
     return real if math.isfinite(real) and Decimal(repr(real)) == number else text

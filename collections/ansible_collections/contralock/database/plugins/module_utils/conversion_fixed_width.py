@@ -19,9 +19,10 @@ Flags = npt.NDArray[np.bool_]
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
+#: 1970-01-01, as Python counts the days.
+EPOCH_DAY = date(1970, 1, 1).toordinal()
 #: Year to the days between 1970-01-01 and its first; 0 stands there for the index alone.
-_DAYS_BEFORE_YEAR = np.array([0] + [date(year, 1, 1).toordinal() - _EPOCH_DAY for year in range(1, 10_000)], np.int64)
+_DAYS_BEFORE_YEAR = np.array([0] + [date(year, 1, 1).toordinal() - EPOCH_DAY for year in range(1, 10_000)], np.int64)
 _LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 #: In years without and with a 29 February: month to its length and to the days before it. No other month has a day.
 _DAYS_OF_MONTH = np.zeros((2, 100), np.int64)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from .affinity import Affinity, affinity_of
 from .catalog import Column
-from .cells import Cells
+from .cells import Cells, within_64_bits
 from .conversion_base import (
     GENERAL_MEND,
     Conversion,
@@ -262,7 +262,7 @@ class NumericConversion(Conversion):
         number = Decimal(text)
         if not number.is_finite():
             return text
-        is_whole = number == number.to_integral_value() and -(1 << 63) <= number < 1 << 63
+        is_whole = number == number.to_integral_value() and within_64_bits(number)
         if is_whole and affinity_of(self.declared_type) is not Affinity.REAL:
             return int(number)
         real = float(number)

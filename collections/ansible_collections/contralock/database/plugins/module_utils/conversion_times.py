@@ -28,13 +28,12 @@ from .conversion_base import (
     read_rest,
     refuse_where,
 )
-from .conversion_fixed_width import DAY, SECOND, Characters, Numbers, read_widths
+from .conversion_fixed_width import DAY, EPOCH_DAY, SECOND, Characters, Numbers, read_widths
 from .source_encoding import Encoding
 
 _MILLISECOND = 1000
-_EPOCH_DAY = datetime(1970, 1, 1).toordinal()
-_FIRST = (1 - _EPOCH_DAY) * DAY
-_LAST = (datetime(9999, 12, 31).toordinal() + 1 - _EPOCH_DAY) * DAY
+_FIRST = (1 - EPOCH_DAY) * DAY
+_LAST = (datetime(9999, 12, 31).toordinal() + 1 - EPOCH_DAY) * DAY
 
 _OFFSETS_OF_UTC = (b" +00:00", b"+00:00", b"Z")
 #: Digits of the second that the fast paths know, and how many bytes they take with their point.
@@ -334,7 +333,7 @@ def _microseconds(numbers: Sequence[bytes | None]) -> int:
         date = datetime(year, month, day, hour, minute, second)
     except ValueError:
         raise UnfitError(NO_SUCH_TIME) from None
-    return (date.toordinal() - _EPOCH_DAY) * DAY + ((hour * 60 + minute) * 60 + second) * SECOND
+    return (date.toordinal() - EPOCH_DAY) * DAY + ((hour * 60 + minute) * 60 + second) * SECOND
 
 
 def _offset_of(zone: bytes) -> int:

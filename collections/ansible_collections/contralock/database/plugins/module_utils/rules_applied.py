@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cells import Cells, Value
+from .cells import Cells, Value, within_64_bits
 from .conversion_base import Conversion, whole
 from .ecmascript import to_lower_case, trim
 from .errors import MigrationError
@@ -41,7 +41,6 @@ _MICROSECONDS: Mapping[EpochUnit, int] = {EpochUnit.SECONDS: 1_000_000, EpochUni
 #: The years 1 to 9999, which texts of times have room for, in microseconds since 1970; what is outside stays a number.
 _FIRST_TIME = -62_135_596_800_000_000
 _LAST_TIME = 253_402_300_799_999_999
-_LARGEST_INTEGER = 1 << 63
 _TEXTS = ("text", "varchar", "bpchar")
 _NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric", "bool", "bytea")
 _JSON = ("json", "jsonb")
@@ -198,7 +197,7 @@ def _affine(text: str | None) -> Value:
         return text
     if found["fraction"]:
         return float(text)
-    return int(text) if -_LARGEST_INTEGER <= int(text) < _LARGEST_INTEGER else text
+    return int(text) if within_64_bits(int(text)) else text
 
 
 def _epoch(rule: Epoch, cells: Cells, conversion: Conversion) -> _Replaced:
