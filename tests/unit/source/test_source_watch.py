@@ -54,7 +54,7 @@ def test_a_file_that_is_written_is_refused_whatever_was_wrong(
 ) -> None:
     path = make(f"PRAGMA journal_mode = {mode}; {SMALL}")
     for fault in (None, MigrationError("a value does not fit")):
-        with watched(path) as watch, pytest.raises(MigrationError, match=WRITTEN), watch.unwritten():
+        with watched(path, "loaded") as watch, pytest.raises(MigrationError, match=WRITTEN), watch.unwritten():
             write(path)
             if fault:
                 raise fault
@@ -63,7 +63,7 @@ def test_a_file_that_is_written_is_refused_whatever_was_wrong(
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_readers_are_nobodys_fault(make: Make, mode: str) -> None:
     path = make(f"PRAGMA journal_mode = {mode}; {SMALL}")
-    with watched(path) as watch:
+    with watched(path, "loaded") as watch:
         with watch.unwritten():
             read(path)
         with pytest.raises(MigrationError, match=r"^a value does not fit"), watch.unwritten():

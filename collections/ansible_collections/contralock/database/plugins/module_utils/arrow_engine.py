@@ -76,7 +76,7 @@ def _load(order: Transfer, record: TargetRecord, say: Progress) -> Outcome:
                 loading.run(_parts(source, order.plan))
         except UnfitError:
             examine_source(order, say).raise_unless_ready()
-            raise written_meanwhile() from None
+            raise written_meanwhile("loaded") from None
         except psycopg.Error as error:
             rows = RefusedRows(order.plan.catalog, order.plan.sensitive)
             raise load_failure("the server refused the load", [server_fault(error, rows)]) from None

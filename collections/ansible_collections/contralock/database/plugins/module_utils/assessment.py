@@ -201,7 +201,7 @@ def _rows_in_the_way(connection: Connection, asked: _Asked, plan: Plan, options:
 def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -> Assessment:
     """Assess a file at rest: whatever stands in the way hides nothing of the rest."""
     began = time.monotonic()
-    with watched(path, _written) as watch, watch.unwritten(), _checked_beside(path) as checked:
+    with watched(path, "assessed") as watch, watch.unwritten(), _checked_beside(path) as checked:
         try:
             found, planned = _examined(path, asked, options, progress)
         except MigrationError as error:
@@ -221,13 +221,6 @@ def _assessed(path: Path, asked: _Asked, options: Options, progress: Progress) -
                 unsound = _unsound(reading, partial(assert_no_orphans, told=told_references(found.findings)))
     estimate = estimated(options.engine, seconds, found.bytes) if planned else None
     return replace(found, obstacles=(*asked.obstacles, *unsound, *found.obstacles), estimate=estimate)
-
-
-def _written() -> MigrationError:
-    return MigrationError(
-        "the source was written while it was assessed",
-        "Stop its application, or give a copy of the file, and run again",
-    )
 
 
 @dataclass(frozen=True)

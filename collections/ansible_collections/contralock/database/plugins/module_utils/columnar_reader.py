@@ -30,7 +30,8 @@ from .errors import MigrationError
 from .row_selection import PART_ROWS, RowRange, Selection, select_rows, split_rows
 from .source_file import RESTORE, STOP_WRITER, data_version, explained, open_source, table_of_source
 from .source_reader import BATCH_BYTES, BATCH_ROWS
-from .storage_classes import NULL, Learned, asked, guarded, learn_classes, open_driver, written_meanwhile
+from .source_watch import written_meanwhile
+from .storage_classes import NULL, Learned, asked, guarded, learn_classes, open_driver
 
 __all__ = ["PART_ROWS", "RowRange", "read_columns", "split_rows"]
 
@@ -99,7 +100,7 @@ def read_columns(
             raise _explained_by_sqlite(error, connection, selection, what, version) from error
         with explained(what):
             if data_version(connection) != version:
-                raise written_meanwhile()
+                raise written_meanwhile("read")
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class _Reading:
                     with explained(self.what):
                         found = cursor.fetchmany(length)
                     if len(found) != length:
-                        raise written_meanwhile()
+                        raise written_meanwhile("read")
                     for at, values in zip(mixed, zip(*found, strict=True), strict=True):
                         cells[at] = Cells.of(values)
                 yield cells
@@ -215,7 +216,7 @@ def _explained_by_sqlite(
         for _ in cursor:
             pass
         if data_version(connection) != version:
-            return written_meanwhile()
+            return written_meanwhile("read")
     words = str(error).splitlines()[0]
     if "is locked" in words:
         # By a writer that has ended since: SQLite itself has waited for it.

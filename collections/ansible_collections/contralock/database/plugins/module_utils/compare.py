@@ -116,7 +116,7 @@ def compare_file(
     with (
         closing(open_source(path)) as source,
         open_moment(target, options.application_name) as moment,
-        watched(path, _written) as watch,
+        watched(path, "compared") as watch,
         watch.unwritten(),
     ):
         _assert_no_load(moment)
@@ -325,10 +325,3 @@ class _Pace:
             left = max(0, self._total - done)
             said["seconds_left"] = round((time.monotonic() - self._began) * left / done, 1)
         self._progress(said)
-
-
-def _written() -> MigrationError:
-    return MigrationError(
-        "the source was written while it was compared, so that nothing can be said about it",
-        "Stop the application, or compare a backup of the file",
-    )

@@ -7,7 +7,7 @@ a word.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from os import stat_result
@@ -25,7 +25,7 @@ class SourceWatch:
     """A file as it was when the watch began; see ``watched``."""
 
     path: Path
-    _refusal: Callable[[], MigrationError]
+    _doing: str
     _connection: sqlite3.Connection
     _version: int
     _states: tuple[_State, _State]
@@ -47,31 +47,31 @@ class SourceWatch:
 
     def _assert_unwritten(self) -> None:
         if (_version(self._connection), _states(self.path)) != (self._version, self._states):
-            raise self._refusal()
+            raise written_meanwhile(self._doing)
 
 
-def written_meanwhile() -> MigrationError:
-    """Return the error of a file that changes while it is loaded."""
+def written_meanwhile(doing: str) -> MigrationError:
+    """Return the error of a file that changes while something is done with it, as ``loaded``."""
     return MigrationError(
-        "the source was written while it was loaded",
+        f"the source was written while it was {doing}",
         "Stop its application, or give a copy of the file, and run again",
     )
 
 
 @contextmanager
-def watched(path: Path, refusal: Callable[[], MigrationError] = written_meanwhile) -> Iterator[SourceWatch]:
+def watched(path: Path, doing: str) -> Iterator[SourceWatch]:
     """Watch a file for the length of the block.
 
     Args:
         path: The SQLite file.
-        refusal: Makes the error of a file that was written.
+        doing: What the block does with it, for the error of a file that was written: ``loaded``.
 
     Raises:
         MigrationError: See ``open_source``.
     """
     with closing(open_source(path)) as connection:
         states = _states(path)
-        yield SourceWatch(path, refusal, connection, _version(connection), states)
+        yield SourceWatch(path, doing, connection, _version(connection), states)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -17,8 +17,8 @@ import adbc_driver_manager as adbc
 import adbc_driver_sqlite
 import pyarrow as pa
 
-from .errors import MigrationError
 from .row_selection import Selection
+from .source_watch import written_meanwhile
 
 NULL = "null"
 #: What the driver does not notice in a column of the class: all BLOBs come after all texts, and these after numbers.
@@ -98,7 +98,7 @@ def learn_classes(driver: adbc.AdbcConnection, selection: Selection, row_bytes: 
         classes = tuple(_learned(before, kind) for before, kind in zip(known.classes, kinds, strict=True))
         larger = found_bytes > known.row_bytes
         if not larger and classes == known.classes:
-            raise written_meanwhile()
+            raise written_meanwhile("read")
         known = Learned(classes, 1 << found_bytes.bit_length() if larger else known.row_bytes)
         if selection.row:
             since = f" AND {selection.row} >= {number}"
@@ -110,14 +110,6 @@ def guarded(selection: Selection, known: Learned) -> str:
     terms = [_UNNOTICED[kind].format(column) for column, kind in pairs if kind in _UNNOTICED]
     terms += [f"octet_length({column}) > {known.row_bytes}" for column, kind in pairs if kind in ("text", "blob", None)]
     return f" AND CASE WHEN {_balanced(terms, 'OR')} THEN {_FAIL} ELSE 1 END" if terms else ""
-
-
-def written_meanwhile() -> MigrationError:
-    """Return the error of a file that changes while it is read."""
-    return MigrationError(
-        "the source was written while it was read",
-        "Stop its application, or give a copy of the file, and run again",
-    )
 
 
 def _search(selection: Selection, known: Learned, since: str) -> str:

@@ -110,7 +110,7 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
     version = assert_possible(order)
     unfinished = clear_earlier(order.target, order.record, unfinished=True)
     say = progress or (lambda _: None)
-    with _server_errors_told(), private_directory(order.directory), watched(order.source) as watch:
+    with _server_errors_told(), private_directory(order.directory), watched(order.source, "loaded") as watch:
         with connect(order.target, APPLICATION_NAME) as connection:
             held = assert_ready(connection, order)
             assert_numbers_left(connection, order)
