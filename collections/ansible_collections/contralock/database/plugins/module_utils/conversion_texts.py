@@ -103,25 +103,16 @@ class PaddedTextConversion(TextConversion):
         return Converted(pc.utf8_rpad(kept.values, self.target.length or 0, " "), kept.misfits)
 
 
-class EnumConversion(Conversion):
+class EnumConversion(TextConversion):
     """An enumeration from TEXT; SQLite lets any text in."""
 
-    arrow_type = pa.string()
     kind = "an enum column"
+    takes_empty_text = False
 
     def __init__(self, target: Column, declared_type: str, labels: Sequence[str]) -> None:
         super().__init__(target, declared_type)
         self.labels = tuple(labels)
         self._labels = pa.array([label.encode() for label in labels], pa.large_binary())
-
-    def readers(self) -> Mapping[str, Reader]:
-        return {"texts": self._texts}
-
-    def back(self, values: pa.Array) -> Cells:
-        return Cells(len(values), texts=encoded(values))
-
-    def render(self, values: pa.Array) -> pa.LargeStringArray:
-        return values.cast(pa.large_string())
 
     def _texts(self, part: pa.LargeBinaryArray) -> Converted:
         reason = Reason(
