@@ -18,8 +18,9 @@ from ansible_collections.contralock.database.plugins.module_utils.target_reader 
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.integration.schema.test_connection import SECRET, Server
+from tests.integration.schema.test_connection import SECRET
 from tests.throwaway_cluster import Database
+from tests.tls_server import TlsServer
 
 NAME = "contralock test"
 
@@ -205,7 +206,7 @@ def test_refusals_are_sentences(database: Database) -> None:
         assert "s3cret" not in str(caught.value)
 
 
-def test_tls_is_verified_by_this_driver_too(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_is_verified_by_this_driver_too(server: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver brings a libpq of its own: it gets the same parameters, and a password file."""
     monkeypatch.setenv("PGSSLMODE", "disable")
     with open_target(server.conninfo(), NAME) as target:

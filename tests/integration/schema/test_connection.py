@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,68 +17,21 @@ from ansible_collections.contralock.database.plugins.module_utils import target_
 from ansible_collections.contralock.database.plugins.module_utils.connection import connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.target_answer import server_answers
-from psycopg.conninfo import make_conninfo
 
-from tests.throwaway_cluster import PASSWORD_ROLE, Cluster, Database, throwaway_cluster
+from tests.throwaway_cluster import PASSWORD_ROLE, Cluster, Database
+from tests.tls_server import TlsServer, free_port, tls_server
 
 SECRET = "s3cret-Pa55word"
-CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server that wants TLS and a password; its certificate is for ``localhost``."""
-
-    port: int
-    authority: Path
-    other_authority: Path
-    passfile: Path
-
-    def conninfo(self, **changes: str) -> str:
-        parameters = {
-            "host": "localhost",
-            "port": str(self.port),
-            "dbname": "postgres",
-            "user": "reader",
-            "sslrootcert": str(self.authority),
-            "passfile": str(self.passfile),
-        }
-        return make_conninfo(**{**parameters, **changes})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def certificate(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
-    key, file = folder / f"{name}.key", folder / f"{name}.crt"
-    command = ["openssl", "req", "-x509", *CURVE, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(file)]
-    subprocess.run([*command, *options], check=True, capture_output=True)
-    return key, file
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("tls")
-    ca_key, ca = certificate(folder, "ca")
-    other = certificate(folder, "other")[1]
-    signed = ["-CA", str(ca), "-CAkey", str(ca_key), "-addext", "subjectAltName=DNS:localhost"]
-    key, file = certificate(folder, "localhost", *signed)
-    port = free_port()
-    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "ssl": "on", "password_encryption": "scram-sha-256"}
-    rules = ["local all postgres trust", "host rejected all all reject", "hostssl all reader,limited all scram-sha-256"]
-    files = {"server.crt": file.read_text(), "server.key": key.read_text()}
-    passfile = folder / "pgpass"
-    passfile.touch(mode=0o600)
-    passfile.write_text(f"*:*:*:reader:{SECRET}\n*:*:*:limited:{SECRET}\n")
-    with throwaway_cluster(settings, rules, files) as cluster:
-        with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
-            connection.execute(f"CREATE ROLE reader LOGIN PASSWORD '{SECRET}'")
-            connection.execute(f"CREATE ROLE limited LOGIN CONNECTION LIMIT 0 PASSWORD '{SECRET}'")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
+    folder, rejected = tmp_path_factory.mktemp("tls"), ["host rejected all all reject"]
+    with tls_server(folder, SECRET, ("reader", "limited"), rules=rejected) as running:
+        with psycopg.connect(running.cluster.conninfo(), autocommit=True) as connection:
+            connection.execute("ALTER ROLE limited CONNECTION LIMIT 0")
             connection.execute("CREATE DATABASE rejected")
-        yield Server(port, ca, other, passfile)
+        yield running
 
 
 def refused(conninfo: str) -> str:
@@ -92,7 +43,7 @@ def refused(conninfo: str) -> str:
 
 
 @pytest.mark.parametrize("changes", [{}, {"sslmode": "verify-full"}])
-def test_tls_is_verified_without_being_asked_for(server: Server, changes: dict[str, str]) -> None:
+def test_tls_is_verified_without_being_asked_for(server: TlsServer, changes: dict[str, str]) -> None:
     with connect(server.conninfo(**changes), "a test of TLS") as connection:
         seen = "SELECT ssl, application_name FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
         assert connection.execute(f"{seen} WHERE pid = pg_backend_pid()").fetchone() == (True, "a test of TLS")
@@ -101,7 +52,7 @@ def test_tls_is_verified_without_being_asked_for(server: Server, changes: dict[s
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require", "verify-ca"])
-def test_weak_tls_is_refused_before_anything_is_sent(server: Server, mode: str) -> None:
+def test_weak_tls_is_refused_before_anything_is_sent(server: TlsServer, mode: str) -> None:
     assert f"sslmode={mode}, which does not prove who answers" in refused(server.conninfo(sslmode=mode))
     assert "sslmode" in refused(f"service=x sslmode={mode}")
     assert "sslmode" in refused(f"hostaddr=127.0.0.1 host=/tmp sslmode={mode}")
@@ -109,7 +60,7 @@ def test_weak_tls_is_refused_before_anything_is_sent(server: Server, mode: str) 
     assert "sslmode" in refused(f"postgresql://reader@localhost/x?sslmode={mode}")
 
 
-def test_the_environment_cannot_weaken_tls(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_cannot_weaken_tls(server: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGSSLMODE", "disable")
     monkeypatch.setenv("PGHOST", "localhost")
     with connect(server.conninfo(), "test") as connection:
@@ -117,7 +68,7 @@ def test_the_environment_cannot_weaken_tls(server: Server, monkeypatch: pytest.M
     assert "sslmode" in refused("sslmode=prefer")
 
 
-def test_a_service_file_cannot_weaken_tls(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_file_cannot_weaken_tls(server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = server.conninfo(sslmode="disable").replace("'", "").split()
     (tmp_path / "services").write_text("\n".join(["[ours]", *lines]) + "\n")
     monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
@@ -142,14 +93,14 @@ def test_a_service_file_cannot_weaken_tls(server: Server, tmp_path: Path, monkey
         ({"host": "nowhere.invalid"}, ["nowhere.invalid", "Correct the host's name"]),
     ],
 )
-def test_each_failure_has_its_mend(server: Server, changes: dict[str, str], words: list[str]) -> None:
+def test_each_failure_has_its_mend(server: TlsServer, changes: dict[str, str], words: list[str]) -> None:
     known = {"{other}": str(server.other_authority), "{free}": str(free_port())}
     message = refused(server.conninfo(**{name: known.get(value, value) for name, value in changes.items()}))
     for word in words:
         assert word in message
 
 
-def test_a_wrong_password_is_not_repeated(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_not_repeated(server: TlsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", wrong := "wr0ng-Pa55word")
     message = refused(server.conninfo(passfile=str(tmp_path / "none")))
     assert "password authentication failed" in message
@@ -157,7 +108,7 @@ def test_a_wrong_password_is_not_repeated(server: Server, tmp_path: Path, monkey
     assert wrong not in message
 
 
-def test_a_password_file_that_libpq_ignores(server: Server, tmp_path: Path) -> None:
+def test_a_password_file_that_libpq_ignores(server: TlsServer, tmp_path: Path) -> None:
     open_to_all = tmp_path / "pgpass"
     open_to_all.write_text(server.passfile.read_text())
     open_to_all.chmod(0o644)
@@ -166,7 +117,7 @@ def test_a_password_file_that_libpq_ignores(server: Server, tmp_path: Path) -> N
     assert f"Put the password into {absent}, which is not there" in refused(server.conninfo(passfile=str(absent)))
 
 
-def test_libpq_s_advice_to_verify_nothing_is_not_passed_on(server: Server) -> None:
+def test_libpq_s_advice_to_verify_nothing_is_not_passed_on(server: TlsServer) -> None:
     message = refused(server.conninfo(sslrootcert="/nowhere/ca.crt"))
     assert 'root certificate file "/nowhere/ca.crt" does not exist. Put the certificate' in message
     assert "sslmode" not in message
@@ -196,7 +147,7 @@ def listener(answer: bytes | None) -> Iterator[int]:
         (b"N", ["server does not support SSL", "Set ssl = on"]),
     ],
 )
-def test_a_silent_server_and_one_without_tls(server: Server, answer: bytes | None, words: list[str]) -> None:
+def test_a_silent_server_and_one_without_tls(server: TlsServer, answer: bytes | None, words: list[str]) -> None:
     with listener(answer) as port:
         message = refused(server.conninfo(port=str(port), connect_timeout="2"))
     for word in words:
@@ -258,15 +209,15 @@ def test_a_missing_socket_and_a_role_that_asks_for_a_password(cluster: Cluster, 
 @pytest.mark.parametrize(
     "changes", [{}, {"user": "nobody"}, {"dbname": "rejected"}, {"passfile": "/nowhere"}, {"sslrootcert": "/nowhere"}]
 )
-def test_a_server_answers_whatever_it_says(server: Server, changes: dict[str, str]) -> None:
+def test_a_server_answers_whatever_it_says(server: TlsServer, changes: dict[str, str]) -> None:
     assert server_answers(server.conninfo(**changes), attempts=1)
 
 
-def test_a_server_answers_although_another_authority_is_named(server: Server) -> None:
+def test_a_server_answers_although_another_authority_is_named(server: TlsServer) -> None:
     assert server_answers(server.conninfo(sslrootcert=str(server.other_authority)), attempts=1)
 
 
-def test_a_server_that_is_not_there_or_says_nothing_does_not_answer(server: Server) -> None:
+def test_a_server_that_is_not_there_or_says_nothing_does_not_answer(server: TlsServer) -> None:
     assert not server_answers(server.conninfo(port=str(free_port())), attempts=1)
     assert not server_answers(server.conninfo(host="no-such-host.invalid"), attempts=1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -274,7 +225,7 @@ def test_a_server_that_is_not_there_or_says_nothing_does_not_answer(server: Serv
         assert not server_answers(asked, attempts=1, connect_seconds=2)
 
 
-def test_a_server_that_comes_back_is_not_gone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_comes_back_is_not_gone(server: TlsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter([psycopg.pq.Ping.NO_RESPONSE, psycopg.pq.Ping.REJECT])
     monkeypatch.setattr(target_answer, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(target_answer.pq, "PGconn", SimpleNamespace(ping=lambda _asked: next(said)))
@@ -282,7 +233,7 @@ def test_a_server_that_comes_back_is_not_gone(server: Server, monkeypatch: pytes
 
 
 def test_who_answers_is_shown_no_secret_and_asked_for_no_certificate(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bytes] = []
     monkeypatch.setattr(

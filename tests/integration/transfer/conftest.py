@@ -20,7 +20,6 @@ from ansible_collections.contralock.database.plugins.module_utils.sample_source 
 from ansible_collections.contralock.database.plugins.module_utils.source_file import open_source
 from ansible_collections.contralock.database.plugins.module_utils.source_schema import read_schema
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
-from psycopg import sql
 
 from tests.integration.profile.contralock_target import PROFILE, UPS, run_change
 from tests.integration.transfer.transfer_server import (
@@ -30,40 +29,21 @@ from tests.integration.transfer.transfer_server import (
     SECRET,
     Server,
     Target,
-    certificate,
     fake_pgloader,
-    free_port,
 )
-from tests.throwaway_cluster import throwaway_cluster
+from tests.tls_server import tls_server
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("tls")
-    ca_key, ca = certificate(folder, "ca")
-    other = certificate(folder, "other")[1]
-    signed = ["-CA", str(ca), "-CAkey", str(ca_key), "-addext", "subjectAltName=DNS:localhost"]
-    key, file = certificate(folder, "localhost", *signed)
-    port = free_port()
-    settings = {"listen_addresses": "127.0.0.1", "port": str(port), "ssl": "on", "password_encryption": "scram-sha-256"}
-    rules = ["local all postgres trust", f"hostssl all {OWNER},{APPLICATION} all scram-sha-256"]
-    files = {"server.crt": file.read_text(), "server.key": key.read_text()}
-    passfile = folder / "pgpass"
-    passfile.touch(mode=0o600)
-    escaped = SECRET.replace("\\", "\\\\").replace(":", "\\:")
-    passfile.write_text(f"*:*:*:*:{escaped}\n")
-    with throwaway_cluster(settings, rules, files) as cluster:
-        with psycopg.connect(cluster.conninfo(), autocommit=True) as connection:
-            for role in (OWNER, APPLICATION):
-                password = sql.Literal(SECRET)
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), password))
+    with tls_server(tmp_path_factory.mktemp("tls"), SECRET, (OWNER, APPLICATION), "model") as running:
+        with psycopg.connect(running.cluster.conninfo(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE model OWNER {OWNER}")
             connection.execute("REVOKE ALL ON DATABASE model FROM PUBLIC")
-        made = Server(cluster, port, ca, other, passfile)
-        with psycopg.connect(made.conninfo(), autocommit=True) as connection:
+        with psycopg.connect(running.conninfo(), autocommit=True) as connection:
             for up in UPS:
                 run_change(connection, up.read_text())
-        yield made
+        yield Server(**vars(running))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import functools
 import os
 import secrets
 import shutil
-import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -22,9 +21,8 @@ from ansible_collections.contralock.database.plugins.module_utils.load_mark impo
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import TargetRecord, database_oid
 from ansible_collections.contralock.database.plugins.module_utils.target_state import row_counts
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer
-from psycopg.conninfo import make_conninfo
 
-from tests.throwaway_cluster import Cluster
+from tests.tls_server import TlsServer
 
 OWNER = "contralock_owner"
 APPLICATION = "contralock_app"
@@ -34,29 +32,11 @@ ROWS = 300
 PGLOADER = shutil.which("pgloader")
 #: For what holds whatever loads.
 both_engines = pytest.mark.parametrize("engine", ["pgloader", "arrow"])
-CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server that wants TLS and a password; its certificate is for ``localhost``."""
-
-    cluster: Cluster
-    port: int
-    authority: Path
-    other_authority: Path
-    passfile: Path
-
-    def conninfo(self, **changes: str) -> str:
-        parameters = {
-            "host": "localhost",
-            "port": str(self.port),
-            "dbname": "model",
-            "user": OWNER,
-            "sslrootcert": str(self.authority),
-            "passfile": str(self.passfile),
-        }
-        return make_conninfo(**{**parameters, **changes})
+class Server(TlsServer):
+    """One whose database ``model`` has the profile's schema."""
 
     @contextlib.contextmanager
     def database(self) -> Iterator[Target]:
@@ -101,19 +81,6 @@ def replanned(order: Transfer, owner: Connection) -> Transfer:
 def assert_empty_and_whole(order: Transfer, connection: Connection) -> None:
     assert set(row_counts(connection, "public", order.tables).values()) == {0}
     assert difference(order.plan.catalog.description, snapshot(connection).description) == []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def certificate(folder: Path, name: str, *options: str) -> tuple[Path, Path]:
-    key, file = folder / f"{name}.key", folder / f"{name}.crt"
-    command = ["openssl", "req", "-x509", *CURVE, "-subj", f"/CN={name}", "-keyout", str(key), "-out", str(file)]
-    subprocess.run([*command, *options], check=True, capture_output=True)
-    return key, file
 
 
 @functools.cache
