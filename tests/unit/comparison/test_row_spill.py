@@ -176,5 +176,6 @@ def test_a_join_stops_looking_where_nothing_meets(monkeypatch: pytest.MonkeyPatc
     left = [rows([f"a{number + start}" for number in range(100)]) for start in range(0, 1000, 100)]
     right = [rows([f"b{number + start}" for number in range(100)]) for start in range(0, 1000, 100)]
     assert list(join.run(left, right)) == []
-    assert sum(count for _, count in given) == 2000 - join.rows_waiting(Side.SOURCE) - join.rows_waiting(Side.TARGET)
+    waiting = sum(len(chunk) for side in Side for chunk in join.waiting[side])
+    assert sum(count for _, count in given) == 2000 - waiting
     assert sum(count for _, count in given) >= 1300

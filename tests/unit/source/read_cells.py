@@ -14,13 +14,15 @@ from ansible_collections.contralock.database.plugins.module_utils.source_schema 
 
 #: Numbers from 1 on, as rows.
 COUNT = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n"
+#: What stands for a storage class in what `Cells.stored` gives.
+CLASSES = {int: "integer", float: "real", bytearray: "text", bytes: "blob", type(None): "null"}
 
 
 def exact(cells: Cells) -> list[tuple[str, object]]:
     """Storage class and value; a double by its bits."""
     values = [cells.stored(row) for row in range(cells.length)]
     shown = [struct.pack("d", value) if isinstance(value, float) else value for value in values]
-    return list(zip(map(cells.storage_class, range(cells.length)), shown, strict=True))
+    return [(CLASSES[type(value)], each) for value, each in zip(values, shown, strict=True)]
 
 
 def whole(batches: Iterable[list[Cells]]) -> list[list[tuple[str, object]]]:

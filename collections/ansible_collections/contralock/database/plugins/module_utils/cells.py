@@ -89,18 +89,6 @@ class Cells:
             mask = missing if mask is None else pc.and_(mask, missing)
         return pa.array([True] * self.length, pa.bool_()) if mask is None else mask
 
-    def storage_class(self, row: int) -> str:
-        """Return ``null``, ``integer``, ``real``, ``text`` or ``blob``, as SQLite's typeof() names it.
-
-        Args:
-            row: From 0; negative ones count from the end.
-
-        Raises:
-            IndexError: There is no such row.
-        """
-        at = self._position(row)
-        return next((name.removesuffix("s") for name, part in self.parts.items() if part[at].is_valid), "null")
-
     def stored(self, row: int) -> int | float | bytearray | bytes | None:
         """Return one value, as ``of`` takes it: TEXT is a bytearray, BLOB is bytes.
 

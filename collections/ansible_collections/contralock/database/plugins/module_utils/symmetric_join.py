@@ -178,10 +178,6 @@ class SymmetricJoin:
         if len(batch):
             self.waiting[side] = _compacted([*self.waiting[side], batch])
 
-    def rows_waiting(self, side: Side) -> int:
-        """Return how many rows of a side have no partner yet."""
-        return sum(map(len, self.waiting[side]))
-
 
 def _matched(batch: Rows, chunk: Rows) -> tuple[Matched | None, Rows, Rows]:
     """Return the rows of both that are partners, the rest of the batch and the rest of the chunk."""
