@@ -273,8 +273,12 @@ def group_name(number: int) -> str:
 
 
 @contextlib.contextmanager
-def refused_politely(what: str) -> Iterator[None]:
+def refused_politely(what: str, mend: str = "") -> Iterator[None]:
     """Turn the operating system's errors in the block into a sentence with a mend.
+
+    Args:
+        what: What cannot be done, as the sentence's beginning.
+        mend: Where it is another one than the error's own.
 
     Raises:
         MigrationError: The block raised OSError.
@@ -283,8 +287,9 @@ def refused_politely(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         names = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
-        mend = _MENDS.get(error.errno or 0, "Look at the file and its directory, mend that, and run again")
-        raise MigrationError(f"{what}: {error.strerror or error}{f' ({names})' if names else ''}", mend) from error
+        own = _MENDS.get(error.errno or 0, "Look at the file and its directory, mend that, and run again")
+        fact = f"{what}: {error.strerror or error}{f' ({names})' if names else ''}"
+        raise MigrationError(fact, mend or own) from error
 
 
 def _rename(left: Path, right: Path, flag: int) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .dotenv_text import parse, set_values
-from .durable_files import dress, opened, sync_directory, write_new
+from .durable_files import dress, opened, refused_politely, sync_directory, write_new
 from .errors import MigrationError
 
 #: Names of variables whose values are shown nowhere.
@@ -60,21 +60,20 @@ def read_env_file(path: Path) -> EnvFile:
         MigrationError: It is missing, no regular file, cannot be read, or has several names (hard links), of which
             only one would get the new content.
     """
-    try:
-        # Bytes that are no UTF-8 survive as they are.
-        real = path.resolve(strict=True)
+    with refused_politely(f"cannot read {path}"):
+        try:
+            real = path.resolve(strict=True)
+        except FileNotFoundError:
+            raise MigrationError(
+                f"there is no file {path}", "Name the .env file that the application reads, or create it"
+            ) from None
         with opened(real) as descriptor:
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
                 raise MigrationError(f"{path} is no file", "Name the .env file that the application reads")
             with open(descriptor, "rb", closefd=False) as stream:
+                # Bytes that are no UTF-8 survive as they are.
                 content = stream.read().decode("utf-8", "surrogateescape")
-    except FileNotFoundError:
-        raise MigrationError(
-            f"there is no file {path}", "Name the .env file that the application reads, or create it"
-        ) from None
-    except OSError as error:
-        raise MigrationError(f"cannot read {path}: {error.strerror}", "Run as root, or mend its permissions") from None
     if state.st_nlink > 1:
         raise MigrationError(
             f"{path} is one file under {state.st_nlink} names (hard links), and a new file could replace only one",
@@ -137,8 +136,7 @@ def write_env_file(file: EnvFile, text: str, backup_to: Path | None = None) -> N
     Raises:
         MigrationError: It changed in the meantime, or cannot be written; the old file is as it was then.
     """
-    folder = file.path.parent
-    try:
+    with refused_politely(f"cannot replace {file.path}"):
         if backup_to is not None:
             _keep_copy(file, backup_to)
         if read_env_file(file.path) != file:
@@ -146,12 +144,7 @@ def write_env_file(file: EnvFile, text: str, backup_to: Path | None = None) -> N
         with _scratch_beside(file.path) as scratch:
             write_new(scratch, _as_bytes(text), lambda made: dress(made, file.owner, file.group, file.mode, file.path))
             scratch.replace(file.path)
-        sync_directory(folder)
-    except OSError as error:
-        raise MigrationError(
-            f"cannot replace {file.path}: {error.strerror}",
-            f"See that {folder} can be written and has room, and that the file is no mount point of its own",
-        ) from None
+        sync_directory(file.path.parent)
 
 
 def _keep_copy(file: EnvFile, path: Path) -> None:

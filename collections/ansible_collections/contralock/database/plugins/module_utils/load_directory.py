@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import MigrationError
+from .durable_files import refused_politely
 
 #: What its name begins with.
 DIRECTORY = "load-"
@@ -24,7 +24,7 @@ def remove_left_over(scratch: Path) -> None:
         MigrationError: One cannot be removed.
     """
     for directory in sorted(scratch.glob(f"{DIRECTORY}*")):
-        with _directory_errors_told(directory), _locked(directory) as ours:
+        with _errors_told(directory), _locked(directory) as ours:
             if ours:
                 shutil.rmtree(directory)
 
@@ -32,7 +32,7 @@ def remove_left_over(scratch: Path) -> None:
 @contextlib.contextmanager
 def private_directory(directory: Path) -> Iterator[None]:
     """Have a directory for the length of the block, and the lock that shows that somebody works in it."""
-    with _directory_errors_told(directory):
+    with _errors_told(directory):
         directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove_left_over(directory.parent)
         directory.mkdir(mode=0o700)
@@ -56,12 +56,8 @@ def _locked(directory: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def _directory_errors_told(directory: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MigrationError(
-            f"the scratch directory {directory} cannot be made or removed: {error.strerror}",
-            "Choose another scratch directory, or mend this one; another load may be at work in it",
-        ) from None
+def _errors_told(directory: Path) -> contextlib.AbstractContextManager[None]:
+    return refused_politely(
+        f"the scratch directory {directory} cannot be made or removed",
+        "Choose another scratch directory, or mend this one; another load may be at work in it",
+    )
