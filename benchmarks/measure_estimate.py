@@ -81,7 +81,7 @@ def measured(source: Path, cluster: Cluster, owner: str, scratch: Path, engine: 
         (empty,) = connection.execute("SELECT pg_database_size('fresh')").fetchone() or (0,)
     target = cluster.conninfo("fresh", owner)
     plan, found = plan_of(source, target), dict[str, float]()
-    options = Assessing(scratch, engine=engine)
+    options = Assessing(scratch, engine=engine, scratch=scratch)
     assessed = assess_file(source, target, load_profile(PROFILE).mapping, options, lambda *_: None)
     assessed.raise_unless_ready()
     found["assess"] = assessed.seconds

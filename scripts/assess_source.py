@@ -82,11 +82,11 @@ def assess(given: argparse.Namespace, screen: Screen) -> Answer:
         tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
     ):
         options = Options(
-            Path(folder),
+            given.directory,
             schema=given.schema,
             workers=given.workers,
             engine=given.engine,
-            loads=given.directory,
+            scratch=Path(folder),
             spoken={"discard_rows": "transfer_data.py --discard-rows"},
         )
         found = assess_file(given.source, target, mapping, options, screen.counted)

@@ -217,7 +217,7 @@ def test_rows_in_the_target_are_judged_as_a_load_judges_them(source, target, tmp
     words = {"discard_rows": "more"}
 
     def assessed(**given):
-        options = Options(tmp_path, loads=loads, spoken=words, **given)
+        options = Options(loads, spoken=words, **given)
         running = assess_running(source, target, mapping, options, lambda *_: None)
         assert assess_file(source, target, mapping, options, lambda *_: None).obstacles == running.obstacles
         return running

@@ -145,7 +145,7 @@ def test_a_database_that_is_read_only_is_refused_before_anything_goes(
         transfer(order)
     with pytest.raises(MigrationError, match=words):
         empty(request_of)
-    options = Assessing(order.scratch, loads=request_of.root)
+    options = Assessing(request_of.root)
     found = assess_file(order.source, order.target, request_of.mapping, options, lambda *_: None)
     assert found.verdict is Verdict.NOT_READY
     (obstacle,) = found.obstacles

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from .assessment_report import Assessment, Estimate, LeftBehind, Obstacle, unmatched_rules
-from .catalog import Catalog, snapshot
+from .catalog import Catalog
 from .connection import Connection, connect
 from .constraint_judge import Unjudged, judge_constraints
 from .durable_files import refused_politely
@@ -85,15 +85,14 @@ class Options:
     """What an assessment works with.
 
     Attributes:
-        directory: Where the snapshot of a live file lies meanwhile, in a private folder of its own that is removed at
-            the end.
+        directory: What keeps the record of each target (a load's ``root``), if there is one: so the rows of an earlier
+            load are told from others', and a schema that a killed load has left without its keys is known as it was.
+            The snapshot of a live file lies in it meanwhile, in a private folder of its own that is removed at the end.
         limits: What the snapshot may cost the application.
         schema: The target's schema.
         workers: Threads that read and examine.
         engine: What is going to load, so that rows and names that it cannot carry are found.
-        loads: Directory that keeps the record of each target (a load's ``root``), so that the rows of an earlier load
-            are told from others', and a schema that a killed load has left without its keys is known as it was; None
-            where there is none.
+        scratch: Where keys that are too many for memory are put aside; the system's temporary folder without one.
         discard_rows: Whether rows in the target may go, whoever loaded or changed them.
         spoken: The library's names of options to what the reader can type (``MigrationError.speak``).
     """
@@ -103,7 +102,7 @@ class Options:
     schema: str = "public"
     workers: int = WORKERS
     engine: str = "pgloader"
-    loads: Path | None = None
+    scratch: Path | None = None
     discard_rows: bool = False
     spoken: Words[str, str] = field(default_factory=dict)
 
@@ -127,7 +126,7 @@ def assess_running(source: Path, target: str, mapping: Mapping, options: Options
         snapshot_file = private / "source.sqlite"
         with refused_politely(f"cannot back up {source}"):
             copied = copy_live(source, snapshot_file, options.limits, progress)
-        found = _assessed(snapshot_file, asked, replace(options, directory=private), progress)
+        found = _assessed(snapshot_file, asked, replace(options, scratch=private), progress)
     pause = round(copied.pause * 1000, 1)
     return replace(found, source=str(source), longest_pause_ms=pause, seconds=time.monotonic() - began)
 
@@ -156,13 +155,9 @@ class _Asked:
 
 def _asked(target: str, mapping: Mapping, options: Options) -> _Asked:
     with connect(target, APPLICATION_NAME) as connection:
-        ours = own_mark(connection, record_file(connection, options.loads)) if options.loads else ""
+        ours = own_mark(connection, record_file(connection, options.directory))
         with unfinished_load_told(connection, ours):
-            catalog = (
-                settled_catalog(connection, options.loads, options.schema)
-                if options.loads
-                else snapshot(connection, options.schema)
-            )
+            catalog = settled_catalog(connection, options.directory, options.schema)
         tables = {table.name for table in catalog.tables}
         drift = drift_of(connection, catalog, mapping.never_carried.keys() & tables)
         half = unfinished_load(connection, ours)
@@ -181,14 +176,12 @@ def _rows_in_the_way(connection: Connection, asked: _Asked, plan: Plan, options:
     """
     if asked.half:
         return None
-    loads = options.loads
-    record = standing_record(connection, record_file(connection, loads)) if loads else None
+    record = standing_record(connection, record_file(connection, options.directory))
     if record and record.state != LOADED:
         return None
-    given_up = False
-    if loads:
-        earlier = EarlierLoad(asked.target, asked.mapping, loads, options.schema, loads, options.discard_rows)
-        given_up = may_discard(earlier, record)
+    root = options.directory
+    earlier = EarlierLoad(asked.target, asked.mapping, root, options.schema, root, options.discard_rows)
+    given_up = may_discard(earlier, record)
     counts = row_counts(connection, plan.schema, [table.target for table in plan.tables])
     try:
         rows_that_may_go(connection, record, counts, discard=options.discard_rows, given_up=given_up)
@@ -280,7 +273,7 @@ def _examined(path: Path, asked: _Asked, options: Options, progress: Progress) -
             plan, refusal = make_partial_plan(asked.mapping, source, asked.catalog)
         except MigrationError as error:
             return _nothing_judged(path, error), False
-    found = examine_file(path, plan, progress, workers=options.workers, folder=options.directory)
+    found = examine_file(path, plan, progress, workers=options.workers, folder=options.scratch)
     with connect(asked.target, APPLICATION_NAME) as connection:
         judged = judge_constraints(connection, path, plan, found.waiting, progress)
         ordered = tuple(order_notes(connection, plan))

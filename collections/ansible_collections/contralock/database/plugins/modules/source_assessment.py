@@ -213,7 +213,6 @@ def assess(module: AnsibleModule, progress: Progress) -> Mapping[str, object]:
         given["schema"],
         given["workers"],
         given["engine"],
-        loads=Path(given["directory"]),
         discard_rows=given["discard_rows"],
         spoken={"discard_rows": "data_transfer_discard_rows=true"},
     )
