@@ -19,6 +19,14 @@ ENV = "/srv/contralock/.env"
 RUNS = "/var/lib/contralock-migration"
 UNIT = "contralock.service"
 SAMPLE = "/opt/contralock-sample/contralock"
+#: An application that is kept running by commands of its own.
+COMMANDS = {
+    "application_service_manager": "commands",
+    "application_service_start_command": ["systemctl", "start", "contralock.service"],
+    "application_service_stop_command": ["systemctl", "stop", "contralock.service"],
+    "application_service_status_command": ["systemctl", "--quiet", "is-active", "contralock.service"],
+    "application_service_working_directory": "/srv/contralock",
+}
 TABLES = (
     *("arbitrators", "audit_trails", "conversations", "disputes", "messages", "milestones"),
     *("notifications", "projects", "transactions", "users", "wallet_transactions", "wallets"),
@@ -201,14 +209,16 @@ def journal(app1: Host, verb: str) -> list[dict[str, Any]]:
 
 #: Run on the application's host: every text of the sensitive columns that the profiles name, of all users, whether the
 #: source is in the deployed form or in the plan's.
-SENSITIVE = """
-import sqlite3, sys
+SENSITIVE = r"""
+import re, sqlite3, sys
 names = {"password", "resetpasswordtoken", "emailverificationtoken", "twofactorsecret", "backupcodes"}
 source = sqlite3.connect(sys.argv[1])
 for _, column, *_ in source.execute("PRAGMA table_info(users)"):
     if column.replace("_", "").lower() in names:
         for (text,) in source.execute(f"SELECT DISTINCT {column} FROM users WHERE length({column}) > 6"):
-            print(text)
+            # Without quotes and brackets, which JSON and HTML write in another way.
+            for piece in re.findall(r'[^\[\]",\\]{7,}', text):
+                print(piece)
 """
 
 

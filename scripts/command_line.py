@@ -33,8 +33,6 @@ PROFILES = ROOT / "files" / "profiles"
 sys.path.insert(0, str(ROOT / "collections"))
 
 EXIT_YES, EXIT_NO, EXIT_UNKNOWN, EXIT_INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
-#: https://specifications.freedesktop.org/basedir-spec/latest/: state that outlives a run and is no configuration.
-LOADS = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "contralock-migration"
 #: How a file begins, and what it has among its first bytes, when it was written by this tool.
 OWN_MARKS = (
     (b"<!DOCTYPE html>", b'<meta name="generator" content="contralock-migration">'),
@@ -206,9 +204,17 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def add_directory(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add the directory that keeps the records of loads by hand."""
-    help_text = f"{what} (default: {LOADS})"
-    parser.add_argument("--directory", type=folder, default=LOADS, metavar="DIR", help=help_text)
+    """Add the directory that keeps the records of loads by hand; whoever has no home has to name one.
+
+    State that outlives a run and is no configuration: https://specifications.freedesktop.org/basedir-spec/latest/
+    """
+    loads: Path | None = None
+    with contextlib.suppress(RuntimeError):
+        loads = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "contralock-migration"
+    help_text = f"{what} (default: {loads})" if loads else what
+    parser.add_argument(
+        "--directory", type=folder, default=loads, required=loads is None, metavar="DIR", help=help_text
+    )
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:

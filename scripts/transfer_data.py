@@ -88,7 +88,7 @@ def transfer(given: argparse.Namespace, screen: Screen) -> Answer:
         return Answer(document, lines_of_restored(restored, check=given.check), yes=True)
     if given.check:
         with reading_source(given.source, screen, screen.notes.append):
-            found = check(request, given.source)
+            found = check(request, given.source, screen)
         lines = [f"would load {counted(found.rows, 'row')} with {given.engine}"]
         if found.earlier_rows:
             lines.append(f"would take out {counted(found.earlier_rows, 'row')} that the target holds first")

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +27,7 @@ LOCKS = Path("/run/lock/contralock-runs")
 LABEL = "contralock.hosts"
 NAME = "contralock-test-"
 RUNNING: set[subprocess.Popen[bytes]] = set()
-#: Once it is set nothing is begun any more: a thread whose command was ended would go on with the next one.
+#: Once it is set what is begun is ended at once: a thread whose command was ended would go on with the next one.
 STOPPING = threading.Event()
 #: What a run starts and a kill of it passes by, because it has a session of its own: by a word of its command line.
 WORKERS = (b"bin/molecule", b"ansible-playbook", b"pytest")
@@ -131,7 +131,7 @@ def run_into(log: Path, command: list[str], environment: Mapping[str, str] | Non
         )
         RUNNING.add(child)
         if STOPPING.is_set():
-            os.killpg(child.pid, signal.SIGKILL)
+            _kill(child)
         returncode = child.wait()
         RUNNING.discard(child)
     return returncode
@@ -141,8 +141,14 @@ def stop(number: int, _frame: object) -> None:
     """End what runs and turn the signal into an exception, so that the containers are removed."""
     STOPPING.set()
     for child in list(RUNNING):
-        os.killpg(child.pid, signal.SIGKILL)
+        _kill(child)
     raise SystemExit(128 + number)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    # Its thread may have waited for it a moment ago.
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def end_on_signals() -> None:

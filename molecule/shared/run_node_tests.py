@@ -42,9 +42,9 @@ def make_sources(folder: Path) -> None:
         run(sys.executable, str(script), str(folder / f"{form}.sqlite"), "--rows=600", f"--like={form}", "--quiet")
 
 
-def run_in(image: str, name: str, folder: Path, modules: Path, files: list[str]) -> int:
-    """Run the tests in a container of one image; the exit code of Node's test runner."""
-    reference = json.loads(run(sys.executable, str(Path(__file__).with_name("build_images.py")), image))[image]
+def run_in(image: tuple[str, str], name: str, folder: Path, modules: Path, files: list[str]) -> int:
+    """Run the tests in a container of an image, by its name and its reference; the exit code of Node's test runner."""
+    called, reference = image
     mounts = {
         APPLICATION: f"{INSIDE}/files/application",
         PROJECT / "files/profiles": f"{INSIDE}/files/profiles",
@@ -53,14 +53,14 @@ def run_in(image: str, name: str, folder: Path, modules: Path, files: list[str])
     }
     volumes = [f"--volume={outside}:{inside}:ro" for outside, inside in mounts.items()]
     command = [PODMAN, "run", "--rm", "--network=none", "--user=postgres", "--workdir=/tmp", "--log-driver=none"]
-    command += [f"--name={name}-node-{image}", f"--label={LABEL}={name}-node", f"--timeout={MOST_SECONDS}"]
+    command += [f"--name={name}-node-{called}", f"--label={LABEL}={name}-node", f"--timeout={MOST_SECONDS}"]
     command += [*volumes, f"--env=TEST_SOURCES={INSIDE}/sources", "--entrypoint=node", reference]
     command += [f"{INSIDE}/files/application/test/run.js", *(f"{INSIDE}/{file}" for file in files)]
     began = time.monotonic()
-    log = folder.parent / f"{image}.log"
+    log = folder.parent / f"{called}.log"
     returncode = run_into(log, command)
     passed = "passed" if returncode == 0 else "FAILED"
-    print(f"application on {image}: {passed} in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"application on {called}: {passed} in {time.monotonic() - began:.0f} s", flush=True)
     if returncode != 0:
         print(log.read_text(encoding="utf-8", errors="replace"), flush=True)
     return returncode
@@ -81,9 +81,11 @@ def main() -> int:
         folder.chmod(0o755)
         modules = unpack_modules(folder, arguments.cache)
         make_sources(folder)
+        # Before any thread: a signal ends this one, and would wait for a build in another.
+        build = str(Path(__file__).with_name("build_images.py"))
+        images: dict[str, str] = json.loads(run(sys.executable, build, *(arguments.image or IMAGES)))
         with ThreadPoolExecutor() as pool:
-            images = arguments.image or IMAGES
-            codes = list(pool.map(lambda image: run_in(image, name, folder, modules, arguments.files), images))
+            codes = list(pool.map(lambda image: run_in(image, name, folder, modules, arguments.files), images.items()))
     return 1 if any(codes) else 0
 
 

@@ -22,7 +22,7 @@ from host_runs import PROJECT, end_on_signals, host_run, remove_dead_runs, remov
 
 TAIL = 120
 #: What takes longer than five minutes, as measured, the longest first.
-LONG = ("cut_over", "cut_over_disturbed", "managed", "public_application", "postgresql_server", "prepare")
+LONG = ("cut_over_disturbed", "cut_over", "managed", "public_application", "postgresql_server", "prepare")
 #: One more at a time than there are processors, because a scenario waits for a good part of its time: for SSH, for
 #: services, for locks. Each has two hosts or three, so that memory sets a bound.
 JOBS = min(len(os.sched_getaffinity(0)) + 1, 4)

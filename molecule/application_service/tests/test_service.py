@@ -6,16 +6,10 @@ import time
 
 import pytest
 from conftest import ENV, answers, main_pid
+from journeys import COMMANDS
 
 SERVICE = "application_service"
 STOP, START, WAIT, FLIP = f"{SERVICE}/stop", f"{SERVICE}/start", f"{SERVICE}/wait", "application_config/flip"
-COMMANDS = {
-    "application_service_manager": "commands",
-    "application_service_start_command": ["systemctl", "start", "contralock.service"],
-    "application_service_stop_command": ["systemctl", "stop", "contralock.service"],
-    "application_service_status_command": ["systemctl", "--quiet", "is-active", "contralock.service"],
-    "application_service_working_directory": "/srv/contralock",
-}
 
 
 def names(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import pytest
@@ -71,6 +72,34 @@ def test_a_writer_that_comes_when_the_application_has_stopped_is_named(
         assert stopped(run)
     finally:
         app1.run("systemctl stop late")
+
+
+def test_an_assessment_alone_judges_and_changes_nothing(run_playbook, app1, now, tmp_path):
+    """Its page and its JSON are the controller's user's alone: they show values."""
+    report = tmp_path / "assessment.html"
+
+    def assessed():
+        run = run_playbook("playbooks/prepare.yml", "--tags", "assess", source_assessment_report=str(report))
+        assert (run.returncode, run.changed) == (0, []), run.message()
+        pages = (report, report.with_suffix(".json"))
+        assert [each.stat().st_mode & 0o777 for each in pages] == [0o600, 0o600]
+        document = json.loads(pages[1].read_text(encoding="utf-8"))
+        assert document["verdict"] in report.read_text(encoding="utf-8")
+        return document
+
+    before = now()
+    fitting = assessed()
+    assert (fitting["verdict"], sum(fitting["rows"].values())) == ("ready with rules", 2000)
+    assert now() == before
+    sql(app1, "UPDATE projects SET budget = 'much' WHERE _id = (SELECT min(_id) FROM projects)")
+    spoilt = now()
+    document = assessed()
+    assert document["verdict"] == "not ready"
+    assert [(each["table"], each["column"], each["shown"]) for each in document["findings"]] == [
+        ("projects", "budget", "'much'")
+    ]
+    assert now() == spoilt
+    sql(app1, "UPDATE projects SET budget = 5000 WHERE budget = 'much'")
 
 
 def test_a_value_that_does_not_fit_is_named_before_anything_stops(run_playbook, before_step, app1, now):

@@ -334,9 +334,13 @@ def test_back_without_a_postgresql_that_is_gone(first, run_playbook, app1, db1, 
     on_postgresql(now())
     db1.check_output("systemctl stop postgresql@15-main")
     try:
-        back = run_playbook(ROLL_BACK, rollback_without_target=True)
+        begun = run_playbook(ROLL_BACK, rollback_without_target=True, application_service_open_command=["false"])
     finally:
         db1.check_output("systemctl start postgresql@15-main")
+    assert begun.returncode != 0
+    assert (journal(app1, "roll_back")[-1]["step"], journal(app1, "roll_back")[-1]["state"]) == ("let_in", "failed")
+    # It has switched: that the server answers again keeps nobody out.
+    back = run_playbook(ROLL_BACK)
     assert back.returncode == 0, back.message()
     after = now()
     assert after.application == first["before"].application

@@ -94,7 +94,7 @@ with open("/run/answers", "w", buffering=1) as file:
         if said != last:
             print(json.dumps([begun, *said]), file=file)
         last = said
-        time.sleep(0.05)
+        time.sleep(0.1)
 """
 
 

@@ -11,9 +11,10 @@ __all__ = ["answers", "at_first", "before_step", "cheating", "now"]
 
 @pytest.fixture
 def killed(run_playbook, app1):
-    """Run a playbook that dies in the middle of a step, on the controller and on the host, or on one of them."""
+    """Run a playbook that dies in the middle of a step, on the controller alone or on the host as well."""
 
-    def run(playbook, step, only="", **variables):
+    def run(playbook, step, controller_only=False, **variables):
+        only = "controller" if controller_only else ""
         with interfering(step, CONTRALOCK_KILL_HOST=app1.backend.name, CONTRALOCK_KILL_ONLY=only):
             done = run_playbook(playbook, **variables)
         assert done.returncode == -9, f"was not killed at {step}: {done.message()}"

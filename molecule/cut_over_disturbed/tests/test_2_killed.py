@@ -32,10 +32,10 @@ class Chain:
         self.verb, self.killed, self.run_playbook, self.app1 = verb, killed, run_playbook, app1
         self.previous = ""
 
-    def kill_at(self, step, only=""):
+    def kill_at(self, step, controller_only=False):
         more = {"migration_run_take_over": self.previous} if self.previous else {}
-        self.killed(PLAYBOOKS[self.verb], step, only, **more)
-        if only:
+        self.killed(PLAYBOOKS[self.verb], step, controller_only, **more)
+        if controller_only:
             # In brackets, because the shell that asks has the pattern among its arguments.
             assert self.app1.run("pgrep --full '[A]nsiballZ_data_transfer'").rc == 0, "the module ended, too"
         run = latest_run(self.app1, self.verb)
@@ -74,7 +74,7 @@ ONLY_BEFORE_THE_SWITCH = "unfence"
 def test_a_killed_cut_over_is_taken_back(step, chain, at_first, now):
     cut_over = chain("cut_over")
     # Of a load only the controller dies: module and pgloader work on, and the way back meets them.
-    cut_over.kill_at(step, "controller" if step == "transfer" else "")
+    cut_over.kill_at(step, controller_only=step == "transfer")
     done = cut_over.finish("roll_back")
     assert done.returncode == 0, done.message()
     on_sqlite(now(), at_first.application["sha256"])

@@ -10,7 +10,7 @@ import json
 import re
 
 import pytest
-from journeys import RUNS, journal, latest_run, look, on_postgresql, on_sqlite, places, secrets_of, write_one
+from journeys import COMMANDS, RUNS, journal, latest_run, look, on_postgresql, on_sqlite, places, secrets_of, write_one
 
 #: What a benchmark makes on the application's host; everything of it has to be gone afterwards.
 LEFT = "ls -d /var/lib/contralock-benchmark; systemctl list-units --all --plain --no-legend 'contralock-benchmark*'; ls"
@@ -24,13 +24,6 @@ SMALLEST = {
     "application_benchmark_clients": [1],
     "application_benchmark_seconds": 0.5,
     "application_benchmark_warm_up": 0.1,
-}
-COMMANDS = {
-    "application_service_manager": "commands",
-    "application_service_start_command": ["systemctl", "start", "contralock.service"],
-    "application_service_stop_command": ["systemctl", "stop", "contralock.service"],
-    "application_service_status_command": ["systemctl", "--quiet", "is-active", "contralock.service"],
-    "application_service_working_directory": "/srv/contralock",
 }
 
 
@@ -93,6 +86,14 @@ def test_benchmark_measures_copies_and_leaves_everything_as_it_is(before, play, 
     )
 
 
+def test_what_the_proof_will_ask_has_to_answer_before_the_window(before, play, app1, db1):
+    run = play("cut_over", application_service_work_url="http://127.0.0.1:5000/nowhere", **COMMANDS)
+    assert run.returncode != 0
+    assert "application_service_work_url is http://127.0.0.1:5000/nowhere" in run.message()
+    assert "404" in run.message()
+    assert look(app1, db1) == before
+
+
 def test_cut_over_and_validate(before, play, app1, db1):
     run = play("cut_over", **COMMANDS)
     assert run.returncode == 0, run.message()
@@ -110,6 +111,9 @@ def test_cut_over_and_validate(before, play, app1, db1):
     measured = json.loads(app1.check_output(f"cat {folder}/report.json"))["benchmark"]["measurements"]
     assert {(each["workload"], each["clients"]) for each in measured} == {("mixed", 1)}
     assert re.search(r"benchmark +mixed, through the application: \w", run.output)
+    # The page that is shown in the morning has it, too.
+    page = app1.check_output(f"cat {latest_run(app1, 'cut_over')}/report.html")
+    assert f"after the cut-over: <code>{folder.rpartition('/')[2]}</code>" in page
     assert app1.run(f"{LEFT} {folder}/source.sqlite*").stdout == ""
     after = look(app1, db1)
     on_postgresql(after)

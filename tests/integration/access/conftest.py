@@ -87,6 +87,7 @@ def serving(target):
     """An application that answers over HTTP, with a session of its own.
 
     ``asks`` is its query for an answer, if any, and ``writes`` what it does with a canary; ``meanwhile`` others work.
+    At ``/broken`` it fails after that query.
     """
     servers = []
 
@@ -99,7 +100,7 @@ def serving(target):
                 meanwhile()
                 if asks:
                     connection.execute(asks)
-                self.answer(200, {"details": {"type": says}})
+                self.answer(500 if self.path == "/broken" else 200, {"details": {"type": says}})
 
             def do_POST(self):
                 token = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["token"]

@@ -132,6 +132,14 @@ def test_where_health_only_pings_another_address_may_be_asked(target, fenced, se
     assert "(users)" in prove_postgresql(*target, application, fenced).told["activity"]
 
 
+def test_an_application_that_fails_behind_its_first_query_is_no_proof(target, fenced, serving):
+    application = serving()
+    broken = application.health.url.rpartition("/")[0] + "/broken"
+    with pytest.raises(MigrationError, match=r"worked \(users\), and http.*/broken answered 500 \(") as refused:
+        prove_postgresql(*target, replace(application, canary=None, work_url=broken), fenced, patience=0.5)
+    assert "correct application_service_work_url" in str(refused.value)
+
+
 def test_a_health_check_that_says_sqlite_is_told(target, fenced, serving):
     with pytest.raises(MigrationError, match="says that the application uses sqlite, and it should use postgresql"):
         prove_postgresql(*target, serving(says="sqlite"), fenced)

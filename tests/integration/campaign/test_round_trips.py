@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,11 +30,13 @@ from ansible_collections.contralock.database.plugins.module_utils.source_schema 
 from ansible_collections.contralock.database.plugins.module_utils.target_reader import open_target, select_columns
 from ansible_collections.contralock.database.plugins.module_utils.transfer import Transfer, transfer
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
-from tests.integration.campaign.made_databases import KINDS, LABELS, NAMES, MadeTable, made_tables
+from tests.integration.campaign.made_databases import KINDS, LABELS, NAMES, MadeTable, made_databases
 from tests.integration.comparison.loaded_target import PROJECT, Pair
 from tests.throwaway_cluster import Cluster
+
+#: Names to tables, parents before their children.
+Tables = dict[str, MadeTable]
 
 AT_ONCE = 20
 #: Of so many databases one is assessed before, as it is and with a misfit.
@@ -45,34 +47,34 @@ SCHEMA = mapping_schema(PROJECT / "files" / "profiles" / "mapping.schema.json")
 FILES = itertools.count()
 
 
-def made_source(path: Path, tables: Sequence[MadeTable]) -> None:
+def made_source(path: Path, tables: Tables) -> None:
     with closing(sqlite3.connect(path)) as source, source:
-        for number, table in enumerate(tables):
-            source.execute(table.created(f"t{number}", target=False))
+        for name, table in tables.items():
+            source.execute(table.created(name, target=False))
             holes = ", ".join("?" * len(table.kinds))
-            source.executemany(f"INSERT INTO t{number} VALUES ({holes})", table.rows)
+            source.executemany(f"INSERT INTO {name} VALUES ({holes})", table.rows)
 
 
-def made_target(target: str, tables: Sequence[MadeTable]) -> None:
+def made_target(target: str, tables: Tables) -> None:
     with psycopg.connect(target, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         connection.execute(f"CREATE TYPE state AS ENUM {LABELS!r}")
-        for number, table in enumerate(tables):
-            connection.execute(table.created(f"t{number}", target=True).encode())
+        for name, table in tables.items():
+            connection.execute(table.created(name, target=True).encode())
 
 
-def made_mapping(tables: Sequence[MadeTable]) -> Mapping:
+def made_mapping(tables: Tables) -> Mapping:
     entries = {}
-    for number, table in enumerate(tables):
+    for name, table in tables.items():
         columns = {NAMES[at]: {"written_by": KINDS[kind].maker} for at, kind in enumerate(table.kinds)}
-        entries[f"t{number}"] = {"columns": columns}
+        entries[name] = {"columns": columns}
     return parse_mapping({"version": 1, "naming": "keep", "tables": entries}, SCHEMA)
 
 
-def assert_way_back(pair: Pair, plan: Plan, tables: Sequence[MadeTable]) -> None:
+def assert_way_back(pair: Pair, plan: Plan, tables: Tables) -> None:
     """PostgreSQL's values become a SQLite file again: with the same cells, or with the document's meaning."""
     made = pair.source.with_suffix(".back")
-    made_source(made, [replace(table, rows=()) for table in tables])
+    made_source(made, {name: replace(table, rows=()) for name, table in tables.items()})
     with closing(sqlite3.connect(made)) as file, open_target(pair.target, "round trip") as target, file:
         for table in plan.tables:
             names = [column.target.name for column in table.columns]
@@ -84,28 +86,28 @@ def assert_way_back(pair: Pair, plan: Plan, tables: Sequence[MadeTable]) -> None
                 rows = ([each.python(row) for each in backs] for row in range(len(values[0])))
                 file.executemany(f"INSERT INTO {table.target} ({listed}) VALUES ({', '.join('?' * len(names))})", rows)
     with closing(sqlite3.connect(made)) as back, closing(sqlite3.connect(pair.source)) as before:
-        for number, table in enumerate(tables):
+        for name, table in tables.items():
             exact = [f'"{NAMES[at]}"' for at, kind in enumerate(table.kinds) if not KINDS[kind].is_document]
-            query = f"SELECT {', '.join([*exact, '0'])} FROM t{number}"
+            query = f"SELECT {', '.join([*exact, '0'])} FROM {name}"
             assert sorted(map(repr, back.execute(query))) == sorted(map(repr, before.execute(query)))
     made.unlink()
 
 
-def assert_misfit_refused(pair: Pair, order: Transfer, tables: Sequence[MadeTable]) -> None:
+def assert_misfit_refused(pair: Pair, order: Transfer, tables: Tables) -> None:
     """One cell of a class that no maker writes: an assessment is not ready, and the load refuses it in its words."""
-    full = [number for number, table in enumerate(tables) if table.rows and table.key < len(table.kinds)]
+    full = [name for name, table in tables.items() if table.rows and table.key < len(table.kinds)]
     if not full:
         return
-    number = full[len(full) // 2]
-    table = tables[number]
+    name = full[len(full) // 2]
+    table = tables[name]
     column = NAMES[len(table.kinds) - 1]
     wrong = 5 if table.kinds[-1] == "bytea" else b"\xff"
     spoiled = Path(shutil.copy(pair.source, pair.source.with_suffix(".spoiled")))
     with closing(sqlite3.connect(spoiled)) as file, file:
-        file.execute(f'UPDATE t{number} SET "{column}" = ? WHERE rowid = (SELECT max(rowid) FROM t{number})', [wrong])
+        file.execute(f'UPDATE {name} SET "{column}" = ? WHERE rowid = (SELECT max(rowid) FROM {name})', [wrong])
     assessment = assessed(replace(pair, source=spoiled), order)
     assert assessment.verdict is Verdict.NOT_READY
-    assert [(each.table, each.column, each.count) for each in assessment.findings] == [(f"t{number}", column, 1)]
+    assert [(each.table, each.column, each.count) for each in assessment.findings] == [(name, column, 1)]
     with pytest.raises(MigrationError) as refused:
         transfer(replace(order, source=spoiled))
     assert [asdict(each) for each in assessment.findings] == list(refused.value.details["findings"])
@@ -132,8 +134,8 @@ def test_there_and_back(engine: str, target: str, tmp_path_factory, pytestconfig
     chosen_for = itertools.cycle(range(ASSESSED))
 
     @settings(**chosen, phases=PHASES, suppress_health_check=unhealthy, derandomize=True)
-    @given(st.lists(made_tables(), min_size=AT_ONCE, max_size=AT_ONCE))
-    def there_and_back(tables: list[MadeTable]) -> None:
+    @given(made_databases(AT_ONCE))
+    def there_and_back(tables: Tables) -> None:
         pair = Pair(folder / f"{next(FILES)}.sqlite", target, made_mapping(tables))
         made_source(pair.source, tables)
         made_target(target, tables)
@@ -148,7 +150,7 @@ def test_there_and_back(engine: str, target: str, tmp_path_factory, pytestconfig
         transfer(order)
         comparison = pair.compare(batch_rows=5)
         assert comparison.equal, comparison.differences
-        assert comparison.rows == sum(len(table.rows) for table in tables)
+        assert comparison.rows == sum(len(table.rows) for table in tables.values())
         assert_way_back(pair, plan, tables)
         pair.source.unlink()
 

@@ -25,7 +25,7 @@ from psycopg import sql
 
 PROJECT = Path(__file__).parents[3]
 #: What a comparison says first of a target that no schema change of ours made.
-UNRECORDED = "no schema change is recorded in the target: its structure was held against the source alone"
+UNRECORDED = "no change of this schema is recorded in the target: its structure was held against the source alone"
 CONTRALOCK = PROJECT / "files" / "profiles" / "contralock"
 
 

@@ -166,6 +166,12 @@ def test_faults_are_told_beside_questions(drafted_script: Scripted) -> None:
     assert "None; but not everything fits, see below." in (made.folder / "README.md").read_text()
     whole = replace(made.proof, findings=())
     assert list(as_lines(made.folder, made.draft, whole))[3].startswith("no open questions: see ")
+    unplanned = replace(whole, problem="the two do not go together:\n- one\n- another")
+    assert list(as_lines(made.folder, made.draft, unplanned))[-3:] == [
+        "no plan can be made yet: the two do not go together:",
+        "- one",
+        "- another",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -109,15 +109,26 @@ def test_a_change_and_a_load_keep_apart(
 
     def kept_apart(words: str) -> None:
         for verb in (ask, perform):
-            with pytest.raises(MigrationError, match=words):
+            with pytest.raises(MigrationError, match=words) as refused:
                 verb(connection, back)
+            assert str(refused.value).count("has not ended") <= 1
             # What has nothing to do is in nobody's way: a playbook that was killed begins again.
             assert not verb(connection, Request(three())).changed
         assert catalog_of(connection) == before
 
     with one_load(database.conninfo) as load:
-        kept_apart(rf"^a load, or its taking back, is at work in the target \(pid {load.info.backend_pid}, ")
-    set_mark(connection, "killed", tmp_path)
+        kept_apart(
+            rf"^a load, its taking back or a schema change is at work in the target \(pid {load.info.backend_pid}, "
+        )
+        # Its mark is there meanwhile: it is not taken for a killed one's, whose mend would be to take it back.
+        set_mark(connection, "killed", tmp_path)
+        kept_apart(rf"^a load, .* is at work in the target \(pid {load.info.backend_pid}, .*\. Wait until it has ended")
+        # Nor is what it takes away until its end, such as keys, somebody's change of the schema.
+        connection.execute("ALTER TABLE users ADD meanwhile integer")
+        for verb in (ask, perform):
+            with pytest.raises(MigrationError, match=r"is at work in the target .* Wait until it has ended"):
+                verb(connection, Request(three()))
+        connection.execute("ALTER TABLE users DROP meanwhile")
     kept_apart(rf"^a load from {tmp_path} on .* has not ended, .*\. Take it back on that host")
     clear_mark(connection, "killed")
     # Nor does a load begin in the midst of a change.

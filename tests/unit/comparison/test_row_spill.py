@@ -141,7 +141,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(MigrationError) as caught:
         filled(tmp_path, ["a"])
     assert str(caught.value) == (
-        f"rows cannot be put aside in the scratch folder {tmp_path}: No space left on device."
+        f"rows cannot be put aside in the scratch folder {tmp_path}, or read from there: No space left on device."
         " Make room there, or name another folder."
     )
     with pytest.raises(MigrationError, match="Name a folder that can be written"):

@@ -180,7 +180,15 @@ def test_a_run_that_is_asked_to_end_takes_its_hosts_along(runs, number):
     assert runs.living() == []
 
 
-def test_nothing_is_begun_after_the_signal(runs):
+def test_what_is_begun_after_the_signal_is_ended_at_once(tmp_path):
+    program = "import host_runs, pathlib, sys; host_runs.STOPPING.set();" + (
+        "sys.exit(host_runs.run_into(pathlib.Path(sys.argv[1]), ['sleep', '60']) != -9)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "log")]
+    assert subprocess.run(command, cwd=SHARED, timeout=20, check=False).returncode == 0
+
+
+def test_a_scenario_that_waits_is_not_begun_after_the_signal(runs):
     begun = runs.begin_slow("slow", "good", "--jobs", "1")
     begun.terminate()
     said, _ = begun.communicate(timeout=20)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.plugins.filter.urls import FilterModule
 from ansible.plugins.filter.urlsplit import split_url
 from jinja2 import Environment
 
@@ -112,6 +113,7 @@ def test_a_table_s_row_is_read():
     [
         ("postgresql://me@db1.example.com:6432/app?sslmode=verify-full", "db1.example.com", "6432", "app", "me"),
         ("postgres://me@db1.example.com/app", "db1.example.com", "5432", "app", "me"),
+        ("postgres://me%40tenant@db1.example.com/my%20app", "db1.example.com", "5432", "my app", "me@tenant"),
     ],
 )
 def test_the_readme_takes_a_connection_string_apart(given, host, port, name, owner):
@@ -119,7 +121,11 @@ def test_the_readme_takes_a_connection_string_apart(given, host, port, name, own
     (block,) = [found for found in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "urlsplit" in found]
     variables = {**yaml.safe_load(block), "provider_uri": given}
     jinja = Environment(autoescape=False)
-    jinja.filters |= {"urlsplit": split_url, "regex_replace": lambda text, old, new: re.sub(old, new, text)}
+    jinja.filters |= {
+        "urlsplit": split_url,
+        "urldecode": FilterModule().filters()["urldecode"],
+        "regex_replace": lambda text, old, new: re.sub(old, new, text),
+    }
     made = {each: jinja.from_string(str(text)).render(variables) for each, text in variables.items()}
     parts = ("host", "port", "name", "owner")
     assert [made[f"application_database_{part}"] for part in parts] == [host, port, name, owner]

@@ -49,7 +49,6 @@ def test_a_cut_over_shows_the_latest_benchmark_beside_it(root):
     run = cut_over_that_succeeded(root)
     said = text_of(parsed(page_of(run)))
     assert "None lies beside this run." in said
-    assert f"scripts/show_run.py {run.id} --html page.html" in said
 
     measured = benchmark()
     benchmark_run(root, "20251231T020000Z", document=measured)
@@ -67,7 +66,11 @@ def test_a_cut_over_shows_the_latest_benchmark_beside_it(root):
     assert "the later one" in text_of(page)
     assert len(elements(page, "svg")) > 2
 
-    # Its own comes first, and a way back has nothing to do with it.
+    # A way back has nothing to do with it.
+    way_back = write_journal(root, [*steps_up_to("roll_back", "prove", {}), *closed("done")], "roll_back")
+    assert "The benchmark" not in text_of(parsed(page_of(way_back)))
+
+    # Its own comes first.
     write_document(run, "benchmark", {**measured, "machine": "its own"})
     said = text_of(parsed(page_of(run)))
     assert "its own" in said

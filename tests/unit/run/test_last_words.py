@@ -79,9 +79,9 @@ def test_a_way_back_that_meets_no_postgresql_says_what_the_switch_has_done_and_h
         "Then, on the way back: cannot connect to PostgreSQL",
         "The application is configured for PostgreSQL, as the unfinished cut-over has left it: the way back changed",
         "Users are kept out; what lets them in, on the application's host: sh -c 'echo $HOME'.",
-        "PostgreSQL does not answer, and the application can do nothing without it. The way back without it loses ",
-        # As the report says it later, too, when nobody sees the rest of this any more.
-        "playbooks/roll_back.yml (when PostgreSQL is gone for good: with -e rollback_without_target=true) to go back",
+        "PostgreSQL does not answer, and the application can do nothing without it. The way back without it"
+        " (-e rollback_without_target=true) loses ",
+        "playbooks/roll_back.yml to go back",
         "playbooks/cut_over.yml to go on",
     ):
         assert part in said

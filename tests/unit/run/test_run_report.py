@@ -191,8 +191,11 @@ def test_a_way_back_that_changed_nothing_says_how_the_cut_over_has_left_the_appl
     record_step(back.run, "failed", "examine", {"message": "cannot connect to PostgreSQL"}, back.lease)
     leave_run(back.run, back.lease)
     left = "as the unfinished cut-over has left it: the way back changed nothing."
-    without = "roll_back.yml (when PostgreSQL is gone for good: with -e rollback_without_target=true)"
-    assert make_report(back.run)["next"].endswith(without)
+    report = make_report(back.run)
+    assert report["next"].endswith("roll_back.yml")
+    without = f"{report['next']} -e rollback_without_target=true"
+    assert f"Gone for good  {without}" in render_terminal(report).splitlines()
+    assert f"<p>When PostgreSQL is gone for good:</p>\n<pre><code>{without}</code></pre>" in render_page(report)
     assert where(make_report(back.run)) == f"The application is configured for PostgreSQL, {left}"
     runs.do(runs.open(), "prove", "let_in")
     close_run(forward.run, "")

@@ -134,6 +134,19 @@ def test_a_mend_names_the_option_as_it_is_typed(
     assert said.err == "refused: rows have changed. When they may go, say so with --discard-rows.\n"
 
 
+def test_without_a_home_a_directory_has_to_be_named(play: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    said = play("transfer_data.py", "--profile", "contralock", "source.sqlite")
+    assert said.code == 2
+    assert "arguments are required: --directory" in said.err
+    # What keeps no record of loads needs none.
+    assert play("compare_databases.py", "--help").code == 0
+
+
 def test_a_damaged_run_is_listed_beside_the_others(tmp_path: Path, play: Callable[..., Said]) -> None:
     good, damaged = create_run(tmp_path, "rehearse", {}), create_run(tmp_path, "cut_over", {})
     (damaged.path / "journal.jsonl").write_text("nonsense\n" * 2)

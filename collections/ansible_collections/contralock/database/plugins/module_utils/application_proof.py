@@ -5,6 +5,7 @@ Everything is looked at before it is judged, so that a refusal says all that was
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,8 @@ class Application:
         unit: Its systemd unit; empty when nobody knows which processes are its.
         health: Its health check; None where it is not asked. What it says is wanted, and is no proof.
         canary: None for an application that takes none.
-        work_url: What is asked where there is no canary: its answer needs a table. Empty for the health check's.
+        work_url: What is asked where there is no canary, with a health check: its answer needs a table, and is 200.
+            Empty for the health check's.
         session_name: What its sessions call themselves; empty for anything.
         addresses: Where they come from; empty for this host.
         known_databases: The SQLite databases other than its own that lay beside it or that it had open before the move.
@@ -170,13 +172,15 @@ def _ask_health(proof: Proof, application: Application) -> None:
 def _assert_works(target: str, role: str, asked: HealthCheck, patience: float) -> str:
     answer = ""
 
-    def asking() -> None:
+    def asking() -> bool:
         nonlocal answer
         try:
             status, body = ask(asked.url, asked.verify_tls)
-            answer = f"answered {status} ({shortened(body)})"
         except NO_ANSWER as error:
             answer = no_answer(error)
+            return False
+        answer = f"answered {status} ({shortened(body)})"
+        return status == http.client.OK
 
     moved = seen_moving(target, role, asking, patience)
     if not moved.session:
@@ -190,6 +194,12 @@ def _assert_works(target: str, role: str, asked: HealthCheck, patience: float) -
             f" written, for {patience:g} s: a connection that is only tried is no work; it {answer}",
             "Set application_service_canary_url, or application_service_work_url to an address whose answer needs a"
             " table, also while users are kept out",
+        )
+    if not moved.answered:
+        raise MigrationError(
+            f"sessions of role {role!r} worked ({', '.join(moved.tables)}), and {asked.url} {answer}",
+            "Look into the application's log for what it cannot do on PostgreSQL; where it answers so to whoever asks,"
+            " correct application_service_work_url",
         )
     return f"sessions of {role} worked while {asked.url} was asked ({', '.join(moved.tables)})"
 

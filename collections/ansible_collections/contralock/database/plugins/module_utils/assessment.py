@@ -20,12 +20,12 @@ from .catalog import Catalog
 from .connection import Connection, connect
 from .constraint_judge import Unjudged, judge_constraints
 from .durable_files import refused_politely
-from .earlier_load import EarlierLoad, may_discard, rows_that_may_go, settled_catalog
+from .earlier_load import may_discard, rows_that_may_go, settled_catalog
 from .errors import MigrationError
 from .finding_rows import told_references
 from .findings import examine_file
 from .live_copy import Limits, copy_live
-from .load_mark import unfinished_load, unfinished_load_told, unmarkable
+from .load_mark import load_at_work, loads_told, unfinished_load, unmarkable
 from .pgloader import LARGEST_ROW_BYTES
 from .pgloader_engine import unspeakable_names
 from .plan import Plan, make_partial_plan
@@ -156,13 +156,14 @@ class _Asked:
 def _asked(target: str, mapping: Mapping, options: Options) -> _Asked:
     with connect(target, APPLICATION_NAME) as connection:
         ours = own_mark(connection, record_file(connection, options.directory))
-        with unfinished_load_told(connection, ours):
+        with loads_told(connection, ours):
             catalog = settled_catalog(connection, options.directory, options.schema)
         tables = {table.name for table in catalog.tables}
         drift = drift_of(connection, catalog, mapping.never_carried.keys() & tables)
-        half = unfinished_load(connection, ours)
+        at_work = load_at_work(connection)
+        half = at_work or unfinished_load(connection, ours)
         carried = tables - mapping.never_carried.keys()
-        if half and not drift and not any(row_counts(connection, catalog.schema, carried).values()):
+        if half and not at_work and not drift and not any(row_counts(connection, catalog.schema, carried).values()):
             # It was killed before it touched anything: the next load goes on.
             half = None
         refusals = (unwritable(connection), unmarkable(connection), half, drift)
@@ -176,12 +177,11 @@ def _rows_in_the_way(connection: Connection, asked: _Asked, plan: Plan, options:
     """
     if asked.half:
         return None
-    record = standing_record(connection, record_file(connection, options.directory))
+    root = options.directory
+    record = standing_record(connection, record_file(connection, root))
     if record and record.state != LOADED:
         return None
-    root = options.directory
-    earlier = EarlierLoad(asked.target, asked.mapping, root, options.schema, root, options.discard_rows)
-    given_up = may_discard(earlier, record)
+    given_up = may_discard(root, record, discard=options.discard_rows)
     counts = row_counts(connection, plan.schema, [table.target for table in plan.tables])
     try:
         rows_that_may_go(connection, record, counts, discard=options.discard_rows, given_up=given_up)

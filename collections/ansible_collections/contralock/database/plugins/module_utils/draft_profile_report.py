@@ -44,7 +44,7 @@ def as_lines(folder: Path, draft: Draft, proof: Proof) -> Iterator[str]:
     )
     yield f"{said}: see {folder / 'README.md'}"
     if proof.problem:
-        yield f"no plan can be made yet: {proof.problem}"
+        yield from f"no plan can be made yet: {proof.problem}".splitlines()
     if proof.unsound:
         yield f"obstacle: {proof.unsound}"
     yield from (f"does not fit: {finding}" for finding in proof.findings[:SHOWN_FINDINGS])

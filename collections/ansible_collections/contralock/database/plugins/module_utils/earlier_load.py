@@ -82,7 +82,9 @@ def _empty(connection: Connection, earlier: EarlierLoad, *, check_only: bool) ->
     remove_left_over(earlier.scratch)
     if record is None:
         return Restored(0, {}, ())
-    restored = restore_target(earlier.target, record, discard=may_discard(earlier, record))
+    restored = restore_target(
+        earlier.target, record, discard=may_discard(earlier.root, record, discard=earlier.discard_rows)
+    )
     file.unlink(missing_ok=True)
     return restored
 
@@ -162,18 +164,23 @@ def _foretold(connection: Connection, earlier: EarlierLoad, now: Catalog, record
     counts = _counts(connection, earlier, now, record)
     if record.state != LOADED:
         return Restored(0, counts, tuple(difference(record.catalog.description, now.description)))
-    if counts and not may_discard(earlier, record):
+    if counts and not may_discard(earlier.root, record, discard=earlier.discard_rows):
         assert_untouched(connection, record)
     return Restored(0, counts, ())
 
 
-def may_discard(earlier: EarlierLoad, record: TargetRecord | None) -> bool:
+def may_discard(root: Path, record: TargetRecord | None, *, discard: bool) -> bool:
     """Tell whether the rows may go: somebody says so now, or said so by going back to SQLite after that load.
 
     The way back compares first and goes on only when the number of rows that it loses was given to it. It also keeps
     the application's role out, so that nobody has written since.
+
+    Args:
+        root: The directory with the records of loads, and of ways back.
+        record: Of the load whose rows they are; None where there was none.
+        discard: Somebody says so now.
     """
-    return earlier.discard_rows or (record is not None and _was_given_up(earlier.root, record))
+    return discard or (record is not None and _was_given_up(root, record))
 
 
 def _was_given_up(root: Path, record: TargetRecord) -> bool:

@@ -174,9 +174,26 @@ def unfinished_load_told(connection: Connection, ours: str = "") -> Iterator[Non
         raise MigrationError(f"{cause.fact}: {error.fact}", cause.mend, error.details) from error
 
 
+@contextlib.contextmanager
+def loads_told(connection: Connection, ours: str = "") -> Iterator[None]:
+    """As ``unfinished_load_told``, for whoever does not load himself: a load that is at work is told alone.
+
+    Raises:
+        MigrationError: See ``load_at_work`` and ``unfinished_load``.
+    """
+    try:
+        with unfinished_load_told(connection, ours):
+            yield
+    except MigrationError as error:
+        cause: MigrationError | None = None
+        with contextlib.suppress(psycopg.Error):
+            cause = load_at_work(connection)
+        raise cause or error from None
+
+
 def _at_work(holders: str) -> MigrationError:
     return MigrationError(
-        f"a load, or its taking back, is at work in the target ({holders})",
+        f"a load, its taking back or a schema change is at work in the target ({holders})",
         "Wait until it has ended and run again. Of a host that is gone the server ends the session within two minutes;"
         " pg_terminate_backend(pid) ends it at once",
     )

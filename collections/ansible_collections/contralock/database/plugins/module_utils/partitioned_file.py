@@ -99,6 +99,7 @@ class PartitionedFile:
         except OSError as error:
             full = error.errno == errno.ENOSPC
             raise MigrationError(
-                f"{self._what} cannot be put aside in the scratch folder {self._folder}: {error.strerror or error}",
-                "Make room there, or name another folder" if full else "Name a folder that can be written",
+                f"{self._what} cannot be put aside in the scratch folder {self._folder}, or read from there:"
+                f" {error.strerror or error}",
+                "Make room there, or name another folder" if full else "Name a folder that can be written and read",
             ) from None

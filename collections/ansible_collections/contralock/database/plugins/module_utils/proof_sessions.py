@@ -103,23 +103,26 @@ def judged_sessions(target: str, expected: Expected, patience: float) -> tuple[l
 
 @dataclass(frozen=True)
 class Moved:
-    """Whether a session of a role did anything, and which of the tables that it may use were read or written."""
+    """Whether a session of a role did anything, and the application answered; its tables that were read or written."""
 
     session: bool
     tables: tuple[str, ...]
+    answered: bool
 
 
-def seen_moving(target: str, role: str, ask: Callable[[], object], patience: float) -> Moved:
+def seen_moving(target: str, role: str, ask: Callable[[], bool], patience: float) -> Moved:
     """See what the role's sessions do when the application is asked.
 
     That a session sent something is no work: a pool tries its connections with ``SELECT 1``. So PostgreSQL's counters
     of the role's tables have to move too, which a session reports when it is idle, at most once a second: it is asked
-    again and again. (https://www.postgresql.org/docs/current/monitoring-stats.html)
+    again and again. (https://www.postgresql.org/docs/current/monitoring-stats.html) What a session did in the seconds
+    before may be reported meanwhile, too: that is the role's work as well, though not the answer's.
 
     Args:
         target: As for ``judged_sessions``.
         role: The application's role.
-        ask: Asks the application for what it needs its database for; called again until tables move.
+        ask: Asks the application for what it needs its database for, and tells whether it answered as it should; called
+            again until it did and tables moved.
         patience: Seconds in which that may be.
     """
     with connect(target, APPLICATION_NAME) as connection:
@@ -130,10 +133,10 @@ def seen_moving(target: str, role: str, ask: Callable[[], object], patience: flo
         sessions, tables = seen(_ACTIVITY), seen(_TABLES)
         deadline = time.monotonic() + patience
         while True:
-            ask()
+            answered = ask()
             used = sorted(str(name) for name, _ in seen(_TABLES) - tables)
-            moved = Moved(bool(seen(_ACTIVITY) - sessions), tuple(used))
-            if (moved.session and moved.tables) or time.monotonic() > deadline:
+            moved = Moved(bool(seen(_ACTIVITY) - sessions), tuple(used), answered)
+            if (moved.session and moved.tables and answered) or time.monotonic() > deadline:
                 return moved
             time.sleep(POLL_SECONDS)
 

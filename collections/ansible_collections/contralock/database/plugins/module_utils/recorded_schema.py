@@ -19,7 +19,7 @@ from .table_ownership import holder_of
 from .target_reader import MEND, server_message
 
 #: What is said where nothing was recorded, as in a target that was made by hand.
-UNRECORDED = "no schema change is recorded in the target: its structure was held against the source alone"
+UNRECORDED = "no change of this schema is recorded in the target: its structure was held against the source alone"
 
 
 @dataclass(frozen=True)

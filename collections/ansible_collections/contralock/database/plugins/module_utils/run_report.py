@@ -43,7 +43,7 @@ AFTERWARDS: Mapping[str, str] = {
     "benchmark": SHOW_RUN,
 }
 #: A server that is gone for good must not keep anybody there.
-WITHOUT_TARGET = " (when PostgreSQL is gone for good: with -e rollback_without_target=true)"
+WITHOUT_TARGET = " -e rollback_without_target=true"
 
 
 def make_report(run: RunDirectory) -> Report:
@@ -59,6 +59,8 @@ def make_report(run: RunDirectory) -> Report:
     tables = _tables(found)
     lease = read_lease(run.root)
     failure = _failure(records) if outcome != "done" else None
+    command = AFTERWARDS[run.verb] if outcome == "done" else run.current().on_failure_next
+    next_command = with_inventory(command, inventory)
     return {
         "run": run.id,
         "directory": str(run.path),
@@ -91,7 +93,8 @@ def make_report(run: RunDirectory) -> Report:
             if (value := _first(found, name)) is not None
         },
         **documents_of(run),
-        "next": with_inventory(_next(run, failure), inventory),
+        "next": next_command,
+        "next_without_target": next_command + WITHOUT_TARGET if _target_is_gone(run, failure) else None,
         "way_back": _way_back(run, inventory),
         "look_inside": _look_inside(run, opening) if outcome == "done" else None,
     }
@@ -196,11 +199,8 @@ def _failure(records: Sequence[Record]) -> dict[str, Any] | None:
     return failure
 
 
-def _next(run: RunDirectory, failure: Mapping[str, Any] | None) -> str:
-    if run.outcome() == "done":
-        return AFTERWARDS[run.verb]
-    gone = run.verb == "roll_back" and failure and "cannot connect to PostgreSQL" in failure["message"]
-    return run.current().on_failure_next + (WITHOUT_TARGET if gone else "")
+def _target_is_gone(run: RunDirectory, failure: Mapping[str, Any] | None) -> bool:
+    return run.verb == "roll_back" and "cannot connect to PostgreSQL" in (failure or {}).get("message", "")
 
 
 def _way_back(run: RunDirectory, inventory: Sequence[str] | str) -> str | None:
@@ -380,6 +380,8 @@ def _commands(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Next", report["next"]
     else:
         yield "Next", f"mend that, then  {report['next']}" if report["failure"] else report["next"]
+    if report["next_without_target"]:
+        yield "Gone for good", report["next_without_target"]
     if report["way_back"]:
         yield "Way back", report["way_back"]
 

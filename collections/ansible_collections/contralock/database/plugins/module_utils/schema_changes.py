@@ -18,7 +18,7 @@ from . import schema_loss
 from .catalog import Catalog, Description, difference, snapshot
 from .connection import Connection
 from .errors import MigrationError
-from .load_mark import load_at_work, unfinished_load, unfinished_load_told, without_loads
+from .load_mark import load_at_work, loads_told, unfinished_load, without_loads
 from .schema_execution import prepare_transaction, refusal, run_text
 from .schema_files import Change, select_change
 from .schema_history import (
@@ -119,9 +119,10 @@ def ask(connection: Connection, request: Request) -> Report:
     Raises:
         MigrationError: A run would refuse.
     """
-    with _refusals("reading the schema"), unfinished_load_told(connection):
-        plan = _read_plan(connection, request)
-        handed_over = to_hand_over(connection, request.schema, request.tables_owner)
+    with _refusals("reading the schema"):
+        with loads_told(connection):
+            plan = _read_plan(connection, request)
+            handed_over = to_hand_over(connection, request.schema, request.tables_owner)
         if (plan.steps or handed_over) and (load := load_at_work(connection) or unfinished_load(connection)):
             raise load
     return Report(
@@ -146,7 +147,7 @@ def perform(connection: Connection, request: Request, tell: Callable[[str], None
             nothing behind; the steps before it stay, and are named in the message and in ``details``.
     """
     with _refusals("the run of schema changes"), one_runner(connection, request.lock_wait):
-        with unfinished_load_told(connection):
+        with loads_told(connection):
             plan = _read_plan(connection, request)
         report = Report(altered=list(plan.altered), version=plan.version, diff=_sql_of(plan, request.state))
         deed, done, said = {

@@ -106,13 +106,15 @@ def load(request: Request, source: Path, progress: Progress | None = None) -> Lo
         return Loaded(report, catalog.description, notes)
 
 
-def check(request: Request, source: Path) -> Prediction:
+def check(request: Request, source: Path, progress: Progress | None = None) -> Prediction:
     """Refuse what ``load`` would refuse before it reads rows, and change nothing.
 
     Raises:
         MigrationError: See ``load``.
     """
     with one_load(request.target) as connection:
+        if not request.sound:
+            _assert_sound(source, progress)
         assert_writable(connection)
         file = record_file(connection, request.root)
         record = standing_record(connection, file)
@@ -148,7 +150,7 @@ def _order(request: Request, source: Path, file: Path, catalog: Catalog) -> Tran
         record=file,
         label=request.label,
         discard_rows=request.discard_rows,
-        given_up=may_discard(request, TargetRecord.read(file)),
+        given_up=may_discard(request.root, TargetRecord.read(file), discard=request.discard_rows),
         time_limit=request.time_limit,
         engine=request.engine,
         accepted_versions=request.accepted_versions,

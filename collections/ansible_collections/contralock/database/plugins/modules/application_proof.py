@@ -58,8 +58,9 @@ options:
         default: ""
       work_url:
         description:
-          - Asked by GET where no canary is sent. Meanwhile a session of the role has to do something, and one of the
-            tables that it may use has to be read or written.
+          - Asked by GET where no canary is sent and O(application.health_url) is given. It has to answer 200; a
+            session of the role has to do something then, and one of the tables that it may use has to be read or
+            written.
           - Empty for O(application.health_url).
         type: str
         default: ""

@@ -79,6 +79,7 @@ options:
     description:
       - Whether a check asks for the room of a whole cut-over, with the backup in O(root) and the file that a way back
         would put back; without it only for the load's own files.
+      - The file's integrity is not checked then either, as an assessment belongs to such a question.
     type: bool
     default: false
   engine_versions:
@@ -270,12 +271,12 @@ def load_rows(module: AnsibleModule, place: EarlierLoad, label: str, progress: P
         engine=given["engine"],
         accepted_versions=tuple(given["engine_versions"]),
         workers=given["workers"],
-        # Its backup, which was checked when it was written: users wait.
-        sound=bool(given["run"]) and Path(given["source"]).parent == Path(given["run"]),
+        # A run's backup was checked when it was written: users wait. A whole window's file is assessed as well.
+        sound=given["whole_window"] or (bool(given["run"]) and Path(given["source"]).parent == Path(given["run"])),
         whole_window=given["whole_window"],
     )
     if module.check_mode:
-        return {"changed": True, **asdict(check(request, Path(given["source"])))}
+        return {"changed": True, **asdict(check(request, Path(given["source"]), progress))}
     loaded = load(request, Path(given["source"]), progress)
     return {**facts_of(loaded.report), "catalog": dict(loaded.catalog)}
 
