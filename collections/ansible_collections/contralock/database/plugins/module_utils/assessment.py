@@ -72,12 +72,12 @@ class Rates:
 
 
 RATES: Words[str, Rates] = {
-    "pgloader": Rates({"back up": 0.7, "transfer": 6.6, "compare": 0.8}, disk=1.6, database=0.7),
+    "pgloader": Rates({"back up": 0.33, "transfer": 3.3, "compare": 0.46}, disk=1.6, database=0.7),
     # It writes no copy.
-    "arrow": Rates({"back up": 0.7, "transfer": 1.8, "compare": 0.8}, disk=1.0, database=0.65),
+    "arrow": Rates({"back up": 0.33, "transfer": 0.9, "compare": 0.46}, disk=1.0, database=0.65),
 }
 #: What a window takes whatever the source.
-FIXED_SECONDS = 28.0
+FIXED_SECONDS = 17.0
 
 
 @dataclass(frozen=True)
