@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import psycopg
@@ -9,9 +10,11 @@ import pytest
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection, connect
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.target_state import (
+    Session,
     assert_emptiable,
     empty_tables,
     end_backends,
+    end_sessions,
     grant_connect,
     may_connect,
     revoke_connect,
@@ -57,6 +60,13 @@ def test_a_fingerprint_knows_one_cell_and_no_order(owner: Connection, users: lis
     assert target_fingerprint(owner, "public", ["users", "wallets"]) == before
     owner.execute("UPDATE users SET bio = '' WHERE id = %s", [users[0]])
     assert target_fingerprint(owner, "public", ["users"])["users"] != before["users"]
+
+
+def test_a_fingerprint_is_about_the_row_where_a_column_is_called_as_it_is(owner: Connection) -> None:
+    owner.execute("CREATE TABLE readings (id int, t text, v text); INSERT INTO readings VALUES (1, NULL, 'a')")
+    before = target_fingerprint(owner, "public", ["readings"])
+    owner.execute("UPDATE readings SET v = 'b'")
+    assert target_fingerprint(owner, "public", ["readings"]) != before
 
 
 def test_a_fingerprint_tells_two_equal_rows_from_none(owner: Connection) -> None:
@@ -145,3 +155,20 @@ def test_only_our_own_left_over_backends_are_ended(owner: Connection, target: Ta
             survivor.execute("SELECT 1")
     with pytest.raises(ValueError, match="everybody"):
         end_backends(owner, "")
+
+
+def test_a_session_that_shows_itself_meanwhile_is_ended_too(
+    owner: Connection, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(connect(target.conninfo, "early"))]
+
+        def and_one_late(connection: Connection, role: str) -> list[Session]:
+            found = sessions_of(connection, role)
+            if len(opened) == 1:
+                opened.append(stack.enter_context(connect(target.conninfo, "late")))
+            return found
+
+        monkeypatch.setattr(f"{end_sessions.__module__}.sessions_of", and_one_late)
+        monkeypatch.setattr(f"{end_sessions.__module__}.END_SECONDS", 2.0)
+        assert end_sessions(owner, OWNER) == 2

@@ -164,7 +164,8 @@ def target_fingerprint(connection: Connection, schema: str, tables: Iterable[str
     Raises:
         psycopg.Error: As in ``row_counts``.
     """
-    value = "count(*)::text || ':' || coalesce(sum(hashtextextended(t::text, 0)), 0)::text"
+    # t alone would be a column of that name, where the table has one (manual, "Using Composite Types in Queries").
+    value = "count(*)::text || ':' || coalesce(sum(hashtextextended((t.*)::text, 0)), 0)::text"
     return {table: str(found) for table, found in _ask(connection, schema, tables, value).items()}
 
 
@@ -343,11 +344,13 @@ def end_sessions(connection: Connection, role: str) -> int:
 
 
 def _end(connection: Connection, left: Callable[[], list[int]], whose: str) -> int:
-    """End those sessions whose process ids are left, and wait until there are none."""
-    ended = left()
-    connection.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::integer[]) AS pid", [ended])
+    """End those sessions whose process ids are left, and those that show themselves meanwhile, until there are none."""
+    ended: set[int] = set()
     deadline = time.monotonic() + END_SECONDS
     while pids := left():
+        if new := [pid for pid in pids if pid not in ended]:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::integer[]) AS pid", [new])
+            ended.update(new)
         if time.monotonic() > deadline:
             raise MigrationError(
                 f"sessions of {whose} do not end (pid {', '.join(map(str, pids))} on the server)",
