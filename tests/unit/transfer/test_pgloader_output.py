@@ -102,6 +102,20 @@ def test_the_lines_with_the_rows_values_are_left_out() -> None:
     assert SECRET not in fault
 
 
+def test_a_value_that_looks_like_a_fault_is_none() -> None:
+    lines = [
+        f'{TIME} ERROR Database error 23514: new row for relation "users" violates check constraint "c"',
+        f"DETAIL: Failing row contains (1, {SECRET}, Mends unhandled rejections,",
+        f"each fatal error, Database error 22P02: {SECRET}).",
+        f'CONTEXT: COPY users, line 1: "{SECRET} KABOOM"',
+        f"{TIME} LOG Data errors in '/run/x/rejects'",
+        "Heap exhausted (no more space for allocation).",
+    ]
+    faults = list(find_faults(lines))
+    assert ["23514" in faults[0], "Heap exhausted" in faults[1], len(faults)] == [True, True, 2]
+    assert SECRET not in str(faults)
+
+
 def test_the_load_command() -> None:
     text = load_text(load(schema="Our Schema"), Tunnel(Path("/run/x"), 5432), "contralock")
     assert "FROM sqlite:///run/x/prepared.sqlite\n" in text

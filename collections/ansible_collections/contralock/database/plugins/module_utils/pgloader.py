@@ -282,18 +282,23 @@ def _lines(file: Path) -> list[str]:
 def find_faults(lines: Sequence[str], rows: RefusedRows | None = None) -> Iterator[str]:
     """Yield what is not known to be harmless, in few words and without the rows' values.
 
-    A server's error goes on in lines of its own (DETAIL, CONTEXT), which hold whole rows: they are left out, but for
-    what ``rows`` makes of the first, and so is the part of a message that repeats a value (SQLSTATE class 22, after the
-    colon).
+    A server's error goes on in lines of its own (DETAIL, CONTEXT), which hold whole rows, whose values may look like
+    anything: they are left out, but for what ``rows`` makes of the first, and so is the part of a message that repeats
+    a value (SQLSTATE class 22, after the colon).
     """
+    goes_on = False
     for line, following in pairwise([*lines, ""]):
-        if told := _LINE.fullmatch(line):
+        told = _LINE.fullmatch(line)
+        if goes_on and not told:
+            continue
+        goes_on = is_database_error(line)
+        if told:
             harmless = told["level"] in _HARMLESS_LEVELS or (
                 told["level"] == "WARNING" and any(known.match(told["text"]) for known in _HARMLESS_WARNINGS)
             )
             if not harmless:
                 yield with_row(without_values(f"{told['level']} {told['text']}"), _row(line, following, rows))
-        elif any(alarm in line for alarm in _ALARMS) or is_database_error(line):
+        elif goes_on or any(alarm in line for alarm in _ALARMS):
             yield with_row(without_values(line.strip()), _row(line, following, rows))
 
 
