@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import stat
+import subprocess
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.contralock.database.plugins.module_utils import sqlite_backup
+from ansible_collections.contralock.database.plugins.module_utils import live_copy, sqlite_backup
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
 from ansible_collections.contralock.database.plugins.module_utils.file_holders import find_holders
 from ansible_collections.contralock.database.plugins.module_utils.live_copy import Limits, LiveCopy, _InOneGo
@@ -210,6 +213,43 @@ def test_no_room_is_refused_before_anything_is_written(
     with pytest.raises(MigrationError, match=r"has room for \d+ MB, and the backup of .* needs"):
         back_up_running(source, backup)
     assert list(tmp_path.iterdir()) == [source]
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[str]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
+    try:
+        yield "database or disk is full"
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def small_quota(_folder: Path) -> Iterator[str]:
+    """No file may grow beyond 1 MB; SQLite tells any limit but a full disk as an error of the disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        yield "disk I/O error"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [full_disk, small_quota])
+def test_a_copy_that_cannot_be_written_is_no_damaged_source(
+    tmp_path: Path, limit: Callable[[Path], AbstractContextManager[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_database(tmp_path / "app.sqlite", megabytes=3)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    # There is room when it begins.
+    monkeypatch.setattr(live_copy, "assert_room", lambda *_: None)
+    with limit(folder) as words:
+        with pytest.raises(MigrationError) as refusal:
+            back_up_running(source, folder / "source.sqlite")
+        assert list(folder.iterdir()) == []
+    assert refusal.value.fact == f"cannot back up {source}: {words} ({folder / 'source.sqlite.part'})"
+    assert "Restore" not in refusal.value.mend
 
 
 def test_a_missing_source_is_refused(tmp_path: Path, backup: Path) -> None:

@@ -9,6 +9,7 @@ those steps, is within the limit; it is broken off when it takes longer after al
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -29,6 +30,12 @@ RESTARTS_BEFORE_ONE_GO = 20
 CAUTION = 0.8
 #: So many single pages may take longer than the limit before it is the disk's fault, and not a busy processor's.
 SLOW_PAGES = 20
+#: SQLite's codes that only a file which is written can be the reason of, and the system's for them.
+_OF_DESTINATION = {
+    "SQLITE_FULL": errno.ENOSPC,
+    "SQLITE_IOERR_WRITE": errno.EIO,
+    "SQLITE_IOERR_TRUNCATE": errno.EIO,
+}
 #: How long to wait before a locked file is asked again, in seconds.
 _LOCKED_SLEEP = 0.005
 _LOCK_WAIT_MS = 5000
@@ -61,7 +68,7 @@ def copy_live(source: Path, destination: Path, limits: Limits, report: Progress)
     Raises:
         MigrationError: The source cannot be read, there is no room, or writers are so busy that it could only be done
             by holding them up beyond the limit: the refusal says for how long.
-        OSError: The destination cannot be written.
+        OSError: The destination cannot be written: there was room before, or another limit than the disk's own.
     """
     with closing(_open(source)) as reading:
         size = _number(reading, "page_count") * _number(reading, "page_size")
@@ -156,7 +163,13 @@ class LiveCopy:
             writing.execute("PRAGMA synchronous = OFF")
             writing.execute("PRAGMA journal_mode = OFF")
             watch.resume()
-            self.reading.backup(writing, pages=self.step_pages, progress=watch, sleep=0)
+            try:
+                self.reading.backup(writing, pages=self.step_pages, progress=watch, sleep=0)
+            except sqlite3.OperationalError as error:
+                # One exception for both files: of a live source nobody shall be told to restore it from a backup.
+                if code := _OF_DESTINATION.get(getattr(error, "sqlite_errorname", "")):
+                    raise OSError(code, str(error), str(self.destination)) from error
+                raise
 
     def note_step(self, seconds: float, total: int) -> None:
         """Note a step that copied pages."""
