@@ -343,6 +343,16 @@ def test_a_rule_that_matches_nothing_is_no_small_thing(source, target, tmp_path,
             found.raise_unless_ready()
 
 
+@pytest.mark.parametrize(("stored", "unmatched"), [("NULL", ()), ("'x'", ("users.google_id: default is_null",))])
+def test_a_default_matches_where_its_condition_holds(source, target, tmp_path, stored, unmatched):
+    change(source, "UPDATE users SET googleId = 'x'", f"UPDATE users SET googleId = {stored} WHERE rowid = 1")
+    document = read_yaml(PROFILE / "mapping.yml")
+    document["tables"]["users"]["columns"]["google_id"] = {"rules": [{"default": {"value": "", "when": "is_null"}}]}
+    found = assess(source, target, tmp_path, parse_mapping(document, read_schema(PROFILES / "mapping.schema.json")))
+    assert found.unmatched == unmatched
+    assert found.verdict is (Verdict.NOT_READY if unmatched else Verdict.READY_WITH_RULES)
+
+
 def test_what_a_killed_assessment_left_goes_and_two_at_once_do_not_meet(source, target, tmp_path):
     (tmp_path / SNAPSHOT).mkdir()
     (tmp_path / SNAPSHOT / "source.sqlite").write_text("everything")

@@ -12,6 +12,7 @@ from .constraint_judge import Unjudged
 from .errors import SHOWN_FINDINGS, MigrationError, printable
 from .finding_cells import ColumnCount, Finding, RuleCount, count_of
 from .plan import Plan
+from .rules_applied import rule_name
 from .run_step import counted, readable_bytes, spoken_seconds
 
 UNMATCHED_MEND = "Remove the rules that match nothing, or say when_unmatched: accept for their columns"
@@ -142,9 +143,9 @@ def unmatched_rules(plan: Plan, rows: Mapping[str, int], counts: tuple[RuleCount
     matched = {(each.table, each.column, each.rule) for each in counts if each.count}
     for table in plan.tables:
         for column in table.columns if rows.get(table.target) else ():
-            for rule in () if column.may_match_nothing else column.rules:
-                if (table.target, column.target.name, rule.name) not in matched:
-                    yield f"{table.target}.{column.target.name}: {rule.name}"
+            for rule in () if column.may_match_nothing else map(rule_name, column.rules):
+                if (table.target, column.target.name, rule) not in matched:
+                    yield f"{table.target}.{column.target.name}: {rule}"
 
 
 def as_document(assessment: Assessment) -> dict[str, Any]:
