@@ -60,6 +60,13 @@ def test_what_is_left_behind_comes_with_its_reason(planned: Planned) -> None:
     assert plan.table("users").left_behind == {"from": reason}
 
 
+def test_what_is_never_carried_may_be_on_both_sides(planned: Planned) -> None:
+    sessions, reason = "CREATE TABLE sessions (a text)", {"sessions": "Users log in again"}
+    both = {"left_behind": {"tables": reason}, "never_carried": reason}
+    _, plan = planned(SQLITE + sessions, POSTGRESQL + sessions, **DOCUMENT, **both)
+    assert ([table.target for table in plan.tables], plan.tables_left_behind) == (["users"], reason)
+
+
 def test_what_the_source_lacks_is_filled_where_the_mapping_allows_it(planned: Planned) -> None:
     postgresql = POSTGRESQL.replace("NOT NULL,", "NOT NULL, phone text, role text NOT NULL DEFAULT 'x',")
     absent = {"when_absent": "target_default"}
@@ -99,6 +106,12 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], dict[str, list[str]]]] = {
         POSTGRESQL + "CREATE TABLE logs (a text); CREATE TABLE sessions (a text)",
         {"never_carried": {"sessions": "Users log in again"}},
         {"table_without_source": ["logs"]},
+    ),
+    "a source's table that is never carried": (
+        SQLITE + "CREATE TABLE Sessions (a)",
+        POSTGRESQL + "CREATE TABLE sessions (a text)",
+        {"never_carried": {"sessions": "Users log in again"}},
+        {"never_carried": ["Sessions (would be sessions)"]},
     ),
     "column without source": (
         SQLITE,

@@ -184,7 +184,10 @@ def _target_tables(mapping: Mapping, source: SourceSchema, catalog: Catalog, pro
     placed = {}
     for name, target in wanted.items():
         named = mapping.tables.get(target, TableMapping()).source
-        if target in existing and (not named or name in named):
+        if target in existing and target in mapping.never_carried:
+            # Carried all the same, its rows would count as the users' on the way back, and would be said to stay there.
+            problems.add(Problem.NEVER_CARRIED, _renamed(name, target))
+        elif target in existing and (not named or name in named):
             placed[name] = target
         else:
             problems.add(Problem.STRAY_TABLE, _renamed(name, target))

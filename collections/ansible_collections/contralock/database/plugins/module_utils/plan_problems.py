@@ -25,6 +25,10 @@ class Problem(Enum):
         "tables of the target that the source does not have",
         "name their source in the mapping (tables.TABLE.source), or never_carried with a reason",
     )
+    NEVER_CARRIED = (
+        "tables of the source whose target is never carried",
+        "leave them behind as well, with a reason (left_behind.tables), or take the target out of never_carried",
+    )
     COLUMN_WITHOUT_SOURCE = (
         "columns of the target that the source does not have",
         "name their source in the mapping, or say when_absent: target_default there",
