@@ -17,7 +17,8 @@ TABLE = """
     CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
     CREATE TYPE mood AS ENUM ('sad', 'Ok', 'happy');
     CREATE TABLE t (i int, j bigint, n numeric(5,2), s text, v varchar(9), m mood, b boolean, "from" text,
-                    f double precision, w numeric, c text COLLATE loose, k text COLLATE "C", CONSTRAINT tested {})
+                    f double precision, w numeric, c text COLLATE loose, k text COLLATE "C",
+                    fine numeric(30,20), coin numeric(36,18), sum numeric(36,8), CONSTRAINT tested {})
 """
 ROWS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "i": (pa.int32(), [0, 1, -1, 5, None, 100, 7]),
@@ -29,6 +30,9 @@ ROWS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "b": (pa.bool_(), [True, False, None, True, False, True, False]),
     "k": (pa.string(), ["x", "X", None, "", "ä", "a", "c"]),
     "from": (pa.string(), ["x", "y", None, "x", "y", "x", "y"]),
+    "fine": (pa.string(), [f"{sign}.{'0' * 19}1" for sign in ("0", "-0", "9999999999", "1", "-1", "0")] + [None]),
+    "coin": (pa.string(), [f"{whole}.{'0' * 17}1" for whole in ("9" * 18, "0", "-1", "5", "7", "1")] + [None]),
+    "sum": (pa.string(), [f"{whole}.{'0' * 8}" for whole in ("9" * 28, "0", "-1", "5", "8", "1")] + [None]),
 }
 
 DECIDED = [
@@ -44,6 +48,11 @@ DECIDED = [
     "n > 99.995",
     "n >= i",
     "i > 4.5",
+    "i > 0.0000000000000000001",
+    "fine > 0",
+    "fine >= j",
+    "fine <> 1.000000000000000001",
+    "coin <= sum",
     "i >= 0 OR m = 'happy'",
     "i > 0 AND j > 0",
     "NOT (i > 0 OR j > 0)",
@@ -87,6 +96,8 @@ LEFT_TO_POSTGRESQL = [
     "i = ANY (ARRAY[1, NULL])",
     "coalesce(i, 0) = 0",
     "s = current_user",
+    "i > 0.00000000000000000001",
+    "j > 0.00000000000000000000000000000000000001",
 ]
 
 Connection = psycopg.Connection[Any]

@@ -43,7 +43,7 @@ _KEYWORDS = ("AND", "OR", "NOT", "IS", "NULL", "ANY", "ARRAY")
 #: A collation of one's own may call two different texts equal. PostgreSQL's own ones never do; under an empty
 #: search_path only they are spelled without a schema.
 QUALIFIED_COLLATION = re.compile(r"""(?:"(?:[^"]|"")+"|\w+)\.""")
-#: What an Arrow decimal of 128 bits holds.
+#: To compare decimals of two scales, Arrow gives both the larger one: 256 bits hold the digits of any two of this many.
 _MOST_DIGITS = 38
 
 
@@ -213,7 +213,7 @@ class _Parser:
             return _Node("truth", lambda values: values[name])
         limits = column.precision_and_scale
         if limits and limits[0] <= _MOST_DIGITS and 0 <= limits[1] <= limits[0]:
-            decimal = pa.decimal128(*limits)
+            decimal = pa.decimal256(*limits)
             return _Node("number", lambda values: values[name].cast(decimal))
         raise _UnknownError
 
@@ -293,7 +293,9 @@ def _number(text: str) -> _Node:
 
 
 def _constant(number: Decimal) -> _Node:
-    if not number.is_finite() or len(number.as_tuple().digits) > _MOST_DIGITS // 2:
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or len(digits) > _MOST_DIGITS // 2 or abs(exponent) > _MOST_DIGITS // 2:
         raise _UnknownError
-    scalar = pa.scalar(int(number)) if number == int(number) and abs(number) < 1 << 63 else pa.scalar(number)
+    is_whole = number == int(number) and abs(number) < 1 << 63
+    scalar = pa.scalar(int(number)) if is_whole else pa.scalar(number, pa.decimal256(_MOST_DIGITS, max(-exponent, 0)))
     return _Node("number", lambda _: scalar)
