@@ -153,6 +153,18 @@ def test_a_map_gives_numbers_where_the_column_holds_numbers() -> None:
     assert stored(text.cells) == texts("1", "0", None, "0.5", "no", "9223372036854775808")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("97.50", 97.5), ("0.1", 0.1), ("12345678901234567.89", "12345678901234567.89"), ("9" * 400 + ".5",) * 2],
+)
+def test_a_number_of_a_map_is_not_rounded(text: str, expected: Value) -> None:
+    """What no double holds stays a text, which no column of numbers takes."""
+    made = conversion("numeric", "DECIMAL")
+    applied = apply_rules([MapTexts({"x": text})], Cells.of(["x"]), made)
+    assert stored(applied.cells) == texts(expected)
+    assert made.fits(applied.cells).to_pylist() == [isinstance(expected, float)]
+
+
 JSON_TEXTS: list[tuple[Value, bool]] = [
     ("{}", True),
     ('{"a":1,"a":2}', True),
@@ -223,6 +235,13 @@ def test_a_default_has_the_form_that_the_application_stores(
     assert stored(applied.cells) == texts(expected)
     assert applied.counts == {"default is_null": 1}
     assert made.fits(applied.cells).to_pylist() == [True]
+
+
+def test_a_default_beyond_64_bits_stays_a_text_and_does_not_fit() -> None:
+    made = conversion("bigint", "INTEGER")
+    applied = apply_rules([Default(2**63, Condition.IS_NULL)], Cells.of([None]), made)
+    assert stored(applied.cells) == texts("9223372036854775808")
+    assert made.fits(applied.cells).to_pylist() == [False]
 
 
 def test_rules_work_in_their_order() -> None:

@@ -239,10 +239,17 @@ NO_YAML: dict[str, tuple[str | bytes, str, str]] = {
     "key of true": (email("[{map: {true: t}}]"), "the key True is no text", ""),
     "alias": (
         HEAD + "tables: &a {}\nleft_behind: *a\n",
-        "line 3, column 9: anchors and aliases have no place here",
+        "line 3, column 9: anchors, aliases and tags have no place here",
         "",
     ),
-    "Python's objects": (HEAD + "key: !!python/object/apply:os.getcwd []\n", "could not determine a constructor", ""),
+    "Python's objects": (HEAD + "key: !!python/object/apply:os.getcwd []\n", "tags have no place here", ""),
+    "a date": (
+        email("[{default: {value: !!timestamp 2026-01-01, when: is_null}}]"),
+        "line 3, column 62: anchors, aliases and tags have no place here",
+        "Correct",
+    ),
+    "bytes": (email("[{default: {value: !!binary aGk=, when: is_null}}]"), "tags have no place here", "Correct"),
+    "no number": (HEAD + "tables: !!int x\n", "tags have no place here", "Correct"),
     "nested too deeply": ("[" * 3000, "is nested too deeply", "Correct the file"),
 }
 

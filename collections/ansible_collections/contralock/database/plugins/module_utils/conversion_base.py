@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Column
-from .cells import Cells
+from .cells import Cells, within_64_bits
 from .errors import MigrationError, printable
 from .source_encoding import Encoding
 
@@ -155,6 +155,8 @@ class Conversion(ABC):
         """Return a JSON value of the profile (never None) as the application stores it in this column."""
         if isinstance(value, bool):
             return int(value)
+        if isinstance(value, int) and not within_64_bits(value):
+            return str(value)
         return value if isinstance(value, int | float | str) else json_text(value)
 
     def _equal(self, left: pa.Array, right: pa.Array) -> pa.BooleanArray:

@@ -24,16 +24,16 @@ _SHOWN_CHARACTERS = 60
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses equal keys, keys that are no text, anchors and aliases."""
+    """SafeLoader that refuses equal keys, keys that are no text, anchors, aliases and tags."""
 
     # A table of its own: SafeLoader's is that of YAML 1.1, with dates, octals and 'yes'.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own type)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 (PyYAML's)
         event = self.peek_event()  # type: ignore[no-untyped-call]  # because PyYAML has no types here
-        if getattr(event, "anchor", None) is not None:
+        if any(getattr(event, mark, None) is not None for mark in ("anchor", "tag")):
             raise yaml.constructor.ConstructorError(
-                None, None, "anchors and aliases have no place here", event.start_mark
+                None, None, "anchors, aliases and tags have no place here", event.start_mark
             )
         return super().compose_node(parent, index)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -191,12 +192,14 @@ def _map(rule: MapTexts, cells: Cells, conversion: Conversion) -> _Replaced:
 
 
 def _affine(text: str | None) -> Value:
-    """Return what SQLite would have stored of a text in a column of numbers: the number, when it is one."""
+    """Return what SQLite would have stored of a text in a column of numbers: the number, when it has that one."""
     found = _NUMBER.fullmatch(text or "")
     if text is None or found is None:
         return text
     if found["fraction"]:
-        return float(text)
+        number = float(text)
+        # What would be rounded stays a text, and is refused as that: a profile says what PostgreSQL will hold.
+        return number if Decimal(repr(number)) == Decimal(text) else text
     return int(text) if within_64_bits(int(text)) else text
 
 
