@@ -249,6 +249,11 @@ NO_YAML: dict[str, tuple[str | bytes, str, str]] = {
         "Correct",
     ),
     "bytes": (email("[{default: {value: !!binary aGk=, when: is_null}}]"), "tags have no place here", "Correct"),
+    "a rounded number": (
+        email("[{default: {value: 12345678901234567.89, when: is_null}}]"),
+        "line 3, column 62: 12345678901234567.89 would be rounded to 1.2345678901234568e+16",
+        "Correct",
+    ),
     "no number": (HEAD + "tables: !!int x\n", "tags have no place here", "Correct"),
     "nested too deeply": ("[" * 3000, "is nested too deeply", "Correct the file"),
 }

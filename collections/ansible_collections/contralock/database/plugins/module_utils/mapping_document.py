@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _SHOWN_CHARACTERS = 60
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses equal keys, keys that are no text, anchors, aliases and tags."""
+    """SafeLoader that refuses equal keys, keys that are no text, anchors, aliases, tags and what it would round."""
 
     # A table of its own: SafeLoader's is that of YAML 1.1, with dates, octals and 'yes'.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own type)
@@ -53,7 +54,16 @@ class _StrictLoader(yaml.SafeLoader):
             lines[key] = line
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        number = float(node.value)
+        if Decimal(repr(number)) != Decimal(node.value):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value} would be rounded to {number!r}", node.start_mark
+            )
+        return number
 
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _StrictLoader.construct_yaml_float)
 for _tag, _pattern, _first in (
     ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
