@@ -65,7 +65,8 @@ def assess(tmp_path: Path, target: str, script: str, **document: Any) -> Assessm
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(ROWS + script)
-    given = mapping(**{"tables": TABLES, **document})
+    entries = {"tables": TABLES, **document}
+    given = mapping(**{name: entry for name, entry in entries.items() if entry})
     # pgloader cannot spell all of these names.
     return assess_file(path, target, given, Options(tmp_path, engine="arrow"), lambda *_: None)
 
@@ -256,6 +257,63 @@ def test_what_postgresql_computes_is_held_against_what_sqlite_does(
     for finding, expected in zip(found.findings, told, strict=True):
         assert expected in str(finding)
         assert (finding.keys, finding.count) == (("3",), 1)
+
+
+@pytest.mark.parametrize("beside", ["", ", whole TEXT AS (one || two) STORED"])
+def test_a_computed_column_that_is_not_null_gets_no_null(tmp_path: Path, target: str, beside: str) -> None:
+    """SQLite computes NULL of it, too, or has no such column."""
+    with psycopg.connect(target) as connection:
+        connection.execute(
+            """DROP TABLE people; DROP TABLE "odd ""1"" one"; CREATE TABLE g (id int PRIMARY KEY, one text, two text,
+            whole text NOT NULL GENERATED ALWAYS AS (one || two) STORED)"""
+        )
+    script = f"""DROP TABLE people; DROP TABLE "odd ""1"" one";
+        CREATE TABLE g (id INTEGER PRIMARY KEY, one TEXT, two TEXT{beside}); INSERT INTO g (id, one, two) VALUES"""
+    left = {"left_behind": {"columns": {"g": {"whole": "PostgreSQL computes it"}}}}
+    finding = one(assess(tmp_path, target, f"{script} (1, 'a', 'b'), (2, 'a', NULL)", **left, tables=None))
+    assert (finding.keys, finding.target) == (("2",), "g.whole")
+    assert finding.reason == "against the computed column whole: PostgreSQL computes NULL, and it is NOT NULL"
+    assert assess(tmp_path, target, f"{script} (1, 'a', 'b')", **left, tables=None).verdict is Verdict.READY
+
+
+#: Hexadecimal digits hardly compress.
+@pytest.mark.parametrize(
+    ("column", "index", "value"),
+    [
+        ("text[]", "USING gin (v)", "json_array('a', hex(randomblob(2500)))"),
+        ("text[]", "(v)", "json_array(hex(randomblob(2500)))"),
+        ("bigint[]", "(v)", f"'{[7**number % 10**18 for number in range(600)]}'"),
+        ("text", "USING brin (v)", "hex(randomblob(9000))"),
+    ],
+)
+def test_a_value_that_is_too_long_for_an_index_is_named(
+    tmp_path: Path, target: str, column: str, index: str, value: str
+) -> None:
+    with psycopg.connect(target) as connection:
+        connection.execute(
+            f"""DROP TABLE people; DROP TABLE "odd ""1"" one"; CREATE TABLE l (id int PRIMARY KEY, v {column});
+            CREATE INDEX i ON l {index}""".encode()
+        )
+    script = f"""DROP TABLE people; DROP TABLE "odd ""1"" one";
+        CREATE TABLE l (id INTEGER PRIMARY KEY, v TEXT); INSERT INTO l VALUES (1, NULL), (2, {value})"""
+    finding = one(assess(tmp_path, target, script, tables=None))
+    assert (finding.keys, finding.target) == (("2",), "l.v")
+    assert "exceeds" in finding.reason
+
+
+def test_whether_a_partition_takes_each_row_is_not_judged(tmp_path: Path, target: str) -> None:
+    with psycopg.connect(target) as connection:
+        connection.execute(
+            """DROP TABLE people; DROP TABLE "odd ""1"" one"; CREATE SCHEMA parts;
+            CREATE TABLE events (year int) PARTITION BY RANGE (year);
+            CREATE TABLE parts.new PARTITION OF events FOR VALUES FROM (2020) TO (2030)"""
+        )
+    script = """DROP TABLE people; DROP TABLE "odd ""1"" one"; CREATE TABLE events (year INTEGER);
+        INSERT INTO events VALUES (2019)"""
+    found = assess(tmp_path, target, script, tables=None)
+    assert [str(each) for each in found.unjudged] == [
+        "table public.events: whether its partitions take each of its rows, the load alone tells"
+    ]
 
 
 #: 8,160 bytes are 24 of the row's head, 4 of the key with as many after it, and 1,016 numbers of 8 bytes.

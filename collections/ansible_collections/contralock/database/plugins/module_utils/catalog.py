@@ -125,7 +125,8 @@ class Column:
 class Constraint:
     """A constraint of a table; ``kind`` is primary key, foreign key, unique, check or exclusion.
 
-    ``enforced`` is False when the triggers that PostgreSQL enforces it by are switched off.
+    ``enforced`` is False when the triggers that PostgreSQL enforces it by are switched off. ``referenced_table`` is one
+    of the same schema, or None.
     """
 
     schema: str

@@ -83,7 +83,7 @@ SELECT c.relname AS "table", k.conname AS name, pg_get_constraintdef(k.oid) AS t
                       WHEN 'c' THEN 'check' ELSE 'exclusion' END AS kind,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(attnum, place)
                JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY place) AS columns,
-       r.relname AS referenced_table,
+       CASE WHEN r.relnamespace = c.relnamespace THEN r.relname END AS referenced_table,
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(attnum, place)
                JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY place)
            AS referenced_columns,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from psycopg import sql
 
 from .catalog import Column, Constraint
-from .constraint_trial import COMPUTED
+from .constraint_trial import COMPUTED, FILLED
 from .plan import Plan, TablePlan
 
 #: Types without an equality of their own, and the type that has one.
@@ -32,11 +32,14 @@ def as_given(plan: Plan) -> Plan:
 
 
 def computed_values(plan: Plan, table: TablePlan) -> Iterator[Constraint]:
-    """Yield what holds where PostgreSQL computes what SQLite computes, or anything where SQLite has no such column."""
+    """Yield what holds where PostgreSQL computes what SQLite computes, or anything where SQLite has no such column.
+
+    Of a column that is NOT NULL also that it does not compute NULL.
+    """
     known = {column.target.name for column in table.computed}
     for column in plan.catalog.columns_of(table.target):
         if column.generated:
-            yield _expected(column, column.name in known)
+            yield from _expected(column, column.name in known)
 
 
 def uncompared(plan: Plan) -> Iterator[str]:
@@ -52,12 +55,22 @@ def _given(table: TablePlan) -> TablePlan:
     return replace(table, columns=(*table.columns, *table.computed))
 
 
-def _expected(column: Column, compared: bool) -> Constraint:
+def _expected(column: Column, compared: bool) -> Iterator[Constraint]:
     kind = _COMPARED_AS.get(column.type_name, "")
     name = sql.Identifier(column.name).as_string(None) + (f"::{kind}" if kind else "")
     value = f"({column.default})" + (f"::{kind}" if kind else "")
-    # Of whatever it is, the number of values is not negative: but it has to be computed for that.
-    condition = f"({value} IS NOT DISTINCT FROM {name})" if compared else f"(num_nonnulls({value}) >= 0)"
+    if compared:
+        yield _check(column, COMPUTED, f"{value} IS NOT DISTINCT FROM {name}")
+    elif not column.not_null:
+        # Of whatever it is, the number of values is not negative: but it has to be computed for that.
+        yield _check(column, COMPUTED, f"num_nonnulls({value}) >= 0")
+    if column.not_null:
+        # Where SQLite has a value, that is held against PostgreSQL's already.
+        known = f"num_nonnulls({name}) > 0 OR " if compared else ""
+        yield _check(column, FILLED, f"{known}num_nonnulls({value}) > 0")
+
+
+def _check(column: Column, kind: str, condition: str) -> Constraint:
     return Constraint(
-        column.schema, column.table, column.name, COMPUTED, f"CHECK {condition}", True, [column.name], None, []
+        column.schema, column.table, column.name, kind, f"CHECK ({condition})", True, [column.name], None, []
     )

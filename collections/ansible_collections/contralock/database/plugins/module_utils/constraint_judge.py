@@ -18,7 +18,7 @@ from .cells import Cells
 from .columnar_reader import read_columns
 from .computed_columns import as_given, computed_values
 from .connection import Connection
-from .constraint_trial import COMPUTED, Broken, Question, Trial, UnaskableError, trial_of
+from .constraint_trial import COMPUTED, FILLED, Broken, Question, Trial, UnaskableError, trial_of
 from .finding_cells import Finding, joined_key, key_text
 from .finding_rows import CHECK_MEND, DUPLICATE_MEND, SAME
 from .load_faults import server_fault
@@ -42,6 +42,11 @@ SELECT e.evtname::text FROM pg_event_trigger e
  ORDER BY 1"""
 _OTHER_MEND = "Correct the expression in the schema, or let the column be an ordinary one, which is loaded"
 _COMPUTED_MEND = "Correct the value in the application, or change the expression in the schema"
+#: What is asked of a computed column -> what becomes of the rows for which it does not hold, and the mend.
+_OF_COMPUTED = {
+    COMPUTED: ("PostgreSQL computes another value of it than SQLite", _OTHER_MEND),
+    FILLED: ("PostgreSQL computes NULL, and it is NOT NULL", _COMPUTED_MEND),
+}
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ def _of_the_load(connection: Connection, plan: Plan) -> Iterator[Unjudged]:
     for table in plan.catalog.tables:
         if table.name in carried and "forced row security" in table.details:
             yield Unjudged(table.object, "its row security binds its owner too")
+        if table.name in carried and table.kind == "partitioned table":
+            yield Unjudged(table.object, "whether its partitions take each of its rows, the load alone tells")
 
 
 class _TableJudge:
@@ -236,23 +243,24 @@ def _not_asked(each: Constraint | Index, error: psycopg.Error) -> Unjudged:
 def _about(question: Question) -> Sequence[str]:
     """Return the target's columns that a question is about."""
     asked = question.asked
-    return asked.columns if isinstance(asked, Constraint) and asked.kind == COMPUTED else question.columns
+    return asked.columns if isinstance(asked, Constraint) and asked.kind in _OF_COMPUTED else question.columns
 
 
 def _reason(question: Question, broken: Broken) -> tuple[str, str]:
     """Return why rows do not fit, and the mend."""
-    index = isinstance(question.asked, Index)
-    computed = isinstance(question.asked, Constraint) and question.asked.kind == COMPUTED
-    against = f"against {f'the computed column {question.asked.name}' if computed else question.asked.text}"
+    asked = question.asked
+    kind = asked.kind if isinstance(asked, Constraint) else "index"
+    against = f"against {f'the computed column {asked.name}' if kind in _OF_COMPUTED else asked.text}"
     if isinstance(broken.error, psycopg.errors.ProgramLimitExceeded):
         return f"{against}: {server_fault(broken.error)}", _LONG_MEND
     if isinstance(broken.error, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation):
         return f"{against}: {server_fault(broken.error)}", DUPLICATE_MEND
     if broken.error is not None:
         return f"{against}, which PostgreSQL cannot compute: {server_fault(broken.error)}", _COMPUTED_MEND
-    if computed:
-        return f"{against}: PostgreSQL computes another value of it than SQLite", _OTHER_MEND
-    if not index:
+    if kind in _OF_COMPUTED:
+        why, mend = _OF_COMPUTED[kind]
+        return f"{against}: {why}", mend
+    if kind != "index":
         return against, CHECK_MEND
     condition = f" among the rows with {question.condition}" if question.condition else ""
     return f"{SAME} ({', '.join(question.keys)}){condition}", DUPLICATE_MEND

@@ -28,8 +28,9 @@ from .finding_cells import SHOWN_KEYS
 from .plan import ColumnPlan, TablePlan
 from .rules_applied import apply_rules
 
-#: The kind of a constraint that no target has: its text is a CHECK that a computed column holds what it has to.
-COMPUTED = "computed"
+#: The kinds of constraints that no target has: their text is a CHECK that a computed column holds what it has to, or
+#: that it holds anything at all.
+COMPUTED, FILLED = "computed", "filled"
 _SETTINGS: Mapping[str, str] = {**SPELLING, "client_connection_check_interval": "2s"}
 #: What PostgreSQL's own quote_ident leaves without quotes, or has put into them.
 _NAME = r'(?:"(?:[^"]|"")+"|\w+)'
@@ -133,7 +134,8 @@ class Trial:
         """
         if isinstance(asked, Constraint) and asked.kind == "foreign key":
             raise UnaskableError(
-                "it refers by arrays, by texts in a collation of their own, or to what has no place in the plan"
+                "it refers by arrays, texts in a collation of their own, values of two types or MATCH FULL, or to what"
+                " has no place in the plan"
             )
         try:
             with self.connection.transaction(force_rollback=True):
@@ -188,7 +190,7 @@ class Trial:
 
     def broken(self, question: Question) -> Broken | None:
         """Ask which rows break it; None when none does."""
-        if isinstance(question.asked, Constraint) and question.asked.kind in ("check", COMPUTED):
+        if isinstance(question.asked, Constraint) and question.asked.kind in ("check", COMPUTED, FILLED):
             return self._answered(question, f"({question.condition}) IS FALSE")
         try:
             with self.connection.transaction(force_rollback=True):

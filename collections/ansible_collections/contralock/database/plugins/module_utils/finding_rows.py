@@ -21,7 +21,7 @@ from .catalog import Catalog, Constraint, Index
 from .check_expressions import QUALIFIED_COLLATION, Check, parse_check
 from .finding_cells import SHOWN_KEYS, Finding, joined_key
 from .indexed_lengths import IndexedLengths, spelled_columns
-from .kept_keys import KEPT_BYTES, ROW, KeptKeys, hashes_of
+from .kept_keys import KEPT_BYTES, ROW, KeptKeys, repeated, without_partner
 from .plan import ColumnPlan, Plan, TablePlan
 from .source_file import Reference
 
@@ -209,12 +209,24 @@ class RowExaminer:
         return self._has(table, columns) and not any(pa.types.is_nested(self._type(table, name)) for name in columns)
 
     def _is_examined(self, each: Constraint) -> bool:
+        parent = str(each.referenced_table)
         return (
             each.kind == "foreign key"
             and self._can_keep(each.table, each.columns)
-            and self._can_keep(str(each.referenced_table), each.referenced_columns)
+            and self._can_keep(parent, each.referenced_columns)
             and _exact_columns(self._plan.catalog, each.table).issuperset(each.columns)
+            # Of several columns it refuses a row in which some are NULL, which refers to nothing here.
+            and (len(each.columns) == 1 or " MATCH FULL" not in each.text)
+            and all(
+                self._spelling(each.table, one) == self._spelling(parent, other)
+                for one, other in zip(each.columns, each.referenced_columns, strict=True)
+            )
         )
+
+    def _spelling(self, table: str, column: str) -> tuple[pa.DataType, int | None]:
+        """Return what has to be the same of two columns for equal values to be kept as equal ones: 97.5 is 97.50."""
+        limits = self._plan.table(table).column(column).target.precision_and_scale
+        return self._type(table, column), limits and limits[1]
 
     def _parsed_checks(self) -> Iterator[tuple[Constraint, Check]]:
         catalog = self._plan.catalog
@@ -254,7 +266,7 @@ class RowExaminer:
 
     def _duplicates(self, unique: _Unique) -> Finding | None:
         found = _Found.of(
-            _repeated(self._kept(unique.group, partition, unique.nulls_are_equal), unique.columns)
+            repeated(self._kept(unique.group, partition, unique.nulls_are_equal), unique.columns)
             for partition in self._partitions
         )
         return self._finding(unique.table, unique.columns, found, SAME, DUPLICATE_MEND) if found else None
@@ -263,7 +275,7 @@ class RowExaminer:
         parent = str(reference.referenced_table)
         own, others = (reference.table, *reference.columns), (parent, *reference.referenced_columns)
         found = _Found.of(
-            _without_partner(
+            without_partner(
                 self._kept(own, partition),
                 self._kept(others, partition),
                 reference.columns,
@@ -325,31 +337,6 @@ class RowExaminer:
 def told_references(findings: Iterable[Finding]) -> set[Reference]:
     """Return the references of the source whose broken rows are findings."""
     return {(each.table, frozenset(each.column.split(", "))) for each in findings if each.mend == ORPHAN_MEND}
-
-
-def _repeated(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Return the rows that are like another one in these columns."""
-    if not rows.num_rows:
-        return rows
-    rows = rows.combine_chunks()
-    hashes = hashes_of([rows.column(name).chunk(0) for name in columns])
-    ordered = np.sort(hashes)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    # Rows that are equal have equal hashes. The others' hashes are hardly ever equal, which is worth a second look.
-    suspects = rows.filter(pa.array(np.isin(hashes, twice))) if len(twice) else rows.slice(0, 0)
-    groups = suspects.group_by(list(columns)).aggregate([(ROW, "list")]).column(f"{ROW}_list")
-    shared = pc.list_flatten(groups.filter(pc.greater(pc.list_value_length(groups), 1)))
-    return suspects.filter(pc.is_in(suspects.column(ROW), value_set=shared))
-
-
-def _without_partner(children: pa.Table, parents: pa.Table, columns: Sequence[str], others: Sequence[str]) -> pa.Table:
-    """Return the rows whose columns are in no row of the parents."""
-    if len(columns) == 1:
-        known = pc.is_in(children.column(columns[0]), value_set=parents.column(others[0]))
-        return children.filter(pc.invert(known))
-    return children.join(
-        parents.drop_columns([ROW]), keys=list(columns), right_keys=list(others), join_type="left anti"
-    )
 
 
 def _shown_value(column: ColumnPlan, value: pa.Scalar) -> str:

@@ -1,4 +1,4 @@
-"""Notes how long the values of indexed columns are: a B-tree of PostgreSQL takes no entry above a third of a page."""
+"""Notes how long the values of indexed columns are: most indexes of PostgreSQL take no entry above a part of a page."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import pyarrow.compute as pc
 from .catalog import Catalog, Index
 from .source_file import quote_identifier
 
-#: An entry holds 2,704 bytes, compressed ones (BTMaxItemSize in PostgreSQL's nbtree.h). Values of less than this are
-#: never too long, whatever else is in the entry.
+#: An entry of a B-tree holds 2,704 bytes, compressed ones (BTMaxItemSize in PostgreSQL's nbtree.h), one of GIN 2,712
+#: (GinMaxItemSize in ginblock.h), one of BRIN a page. Values of less than this are never too long, whatever else is in
+#: the entry.
 _SURE_BYTES = 2000
+_LIMITED = (" USING btree ", " USING gin ", " USING brin ")
 _WITH_LENGTH = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+#: What an element of a list takes at most where its type has one length.
+_ELEMENT_BYTES = 16
 
 
 class IndexedLengths:
@@ -36,9 +40,7 @@ class IndexedLengths:
     def add(self, table: str, values: Mapping[str, pa.Array], part: int) -> None:
         """Take PostgreSQL's values of a table's next rows, by their columns."""
         for name in self._indexed[table] & values.keys():
-            if any(test(values[name].type) for test in _WITH_LENGTH):
-                longest = pc.max(pc.binary_length(values[name])).as_py() or 0
-                self._longest[table, name, part] = max(self._longest.get((table, name, part), 0), longest)
+            self._longest[table, name, part] = max(self._longest.get((table, name, part), 0), _longest(values[name]))
 
     def may_refuse(self, index: Index) -> bool:
         """Tell whether an entry of an index of plain columns may be too long for it."""
@@ -47,7 +49,19 @@ class IndexedLengths:
         for (table, name, _), length in self._longest.items():
             if table == index.table and name in lengths:
                 lengths[name] = max(lengths[name], length)
-        return sum(lengths.values()) > _SURE_BYTES and " USING btree " in index.text
+        return sum(lengths.values()) > _SURE_BYTES and any(method in index.text for method in _LIMITED)
+
+
+def _longest(values: pa.Array) -> int:
+    """Return a number of bytes that none of the values exceeds; 0 where their type has one length."""
+    if pa.types.is_list(values.type):
+        return _largest(pc.list_value_length(values)) * (_longest(values.flatten()) or _ELEMENT_BYTES)
+    return _largest(pc.binary_length(values)) if any(test(values.type) for test in _WITH_LENGTH) else 0
+
+
+def _largest(lengths: pa.Array) -> int:
+    """Return the largest number; 0 where there is none."""
+    return int(pc.max(lengths).as_py() or 0)
 
 
 def spelled_columns(index: Index, catalog: Catalog) -> list[str | None]:

@@ -150,6 +150,31 @@ class KeptKeys:
             group.aside.write(batch, numbers.astype(np.uint8))
 
 
+def repeated(rows: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """Return the rows that are like another one in these columns."""
+    if not rows.num_rows:
+        return rows
+    rows = rows.combine_chunks()
+    hashes = hashes_of([rows.column(name).chunk(0) for name in columns])
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    # Rows that are equal have equal hashes. The others' hashes are hardly ever equal, which is worth a second look.
+    suspects = rows.filter(pa.array(np.isin(hashes, twice))) if len(twice) else rows.slice(0, 0)
+    groups = suspects.group_by(list(columns)).aggregate([(ROW, "list")]).column(f"{ROW}_list")
+    shared = pc.list_flatten(groups.filter(pc.greater(pc.list_value_length(groups), 1)))
+    return suspects.filter(pc.is_in(suspects.column(ROW), value_set=shared))
+
+
+def without_partner(children: pa.Table, parents: pa.Table, columns: Sequence[str], others: Sequence[str]) -> pa.Table:
+    """Return the rows whose columns are in no row of the parents."""
+    if len(columns) == 1:
+        known = pc.is_in(children.column(columns[0]), value_set=parents.column(others[0]))
+        return children.filter(pc.invert(known))
+    return children.join(
+        parents.drop_columns([ROW]), keys=list(columns), right_keys=list(others), join_type="left anti"
+    )
+
+
 def hashes_of(columns: Sequence[pa.Array]) -> Hashes:
     """Return a hash of each row: equal for rows that are equal in all columns, whatever table they are from."""
     total = np.zeros(len(columns[0]), np.uint64)
