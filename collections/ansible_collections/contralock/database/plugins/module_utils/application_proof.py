@@ -197,7 +197,8 @@ def _assert_works(target: str, role: str, asked: HealthCheck, patience: float) -
         )
     if not moved.answered:
         raise MigrationError(
-            f"sessions of role {role!r} worked ({', '.join(moved.tables)}), and {asked.url} {answer}",
+            f"sessions of role {role!r} worked ({', '.join(moved.tables)}), and {asked.url} is not answered as before:"
+            f" it {answer}",
             "Look into the application's log for what it cannot do on PostgreSQL; where it answers so to whoever asks,"
             " correct application_service_work_url",
         )
