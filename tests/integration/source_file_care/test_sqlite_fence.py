@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils import sqlite_fence
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
+from ansible_collections.contralock.database.plugins.module_utils.open_databases import databases_of
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import create_run
+from ansible_collections.contralock.database.plugins.module_utils.run_step import within_run
 from ansible_collections.contralock.database.plugins.module_utils.sqlite_fence import (
     lower_fence,
     predict_fence,
@@ -76,6 +79,19 @@ def test_raised_and_lowered(templates: Path, tmp_path: Path, left: str) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["app.sqlite"]
     assert (path.stat().st_ino, checksum(path)) == (before.st_ino, fence.sha256)
     assert not lower_fence(path, RUN, fence.sha256 or "").changed
+
+
+def test_a_neighbour_whose_name_is_no_utf_8_comes_into_the_journal(database: Path, tmp_path: Path) -> None:
+    neighbour = database.with_name(os.fsdecode(b"Kopie_M\xe4rz.sqlite"))
+    shutil.copy(database, neighbour)
+    named = f"{database.parent}/Kopie_M\\xe4rz.sqlite"
+    run = create_run(tmp_path, "cut_over", {})
+    with within_run(str(run.path), "fence") as step:
+        step.facts = {"databases": raise_fence(database, RUN, watch=0).databases}
+    assert named in run.facts("fence")["databases"]
+    # The proof looks for what was not there before.
+    with neighbour.open("rb"):
+        assert named in databases_of([os.getpid()])
 
 
 @pytest.mark.parametrize(("left", "mode"), [("closed", "delete"), ("wal killed", "wal"), ("journal kept", "delete")])

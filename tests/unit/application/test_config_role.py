@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,21 @@ def test_a_check_refuses_the_same(tmp_path: Path, tasks_from: str) -> None:
     assert done.returncode == 2
     assert "has the mode 0644, and a password is to be written into it" in " ".join(done.stdout.split())
     assert not (tmp_path / "etc").exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "kept"), [(True, (1000, 1000, 0o700)), (False, (0, 0, 0o755))], ids=["there", "not there"]
+)
+def test_a_directory_for_the_certificate_stays_its_owners(tmp_path: Path, there: bool, kept: object) -> None:
+    """It may be the application's own, with the SQLite file in it: SQLite writes beside that."""
+    (tmp_path / "ca.crt").write_text("a certificate")
+    data = tmp_path / "data"
+    if there:
+        data.mkdir(mode=0o700)
+        os.chown(data, 1000, 1000)
+    known = {"application_config_ca_certificate": tmp_path / "ca.crt", "application_config_ca_path": data / "ca.crt"}
+    done = play(tmp_path, [role("application_config", "ca", **known)])
+    assert done.returncode == 0, done.stdout
+    status = data.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == kept
+    assert (data / "ca.crt").read_text() == "a certificate"

@@ -37,7 +37,7 @@ class ActionModule(StepOfRun):
         arguments = super().arguments(variables)
         if arguments.get("state") == "opened" and not arguments.get("controller"):
             # A task runs in a child of ansible-playbook.
-            arguments["controller"] = f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getppid()})"
+            arguments["controller"] = f"{user_here()}@{socket.gethostname()} (pid {os.getppid()})"
             arguments["process"] = identity(os.getppid())
         if self._take_over:
             arguments["take_over"] = self._take_over
@@ -69,6 +69,14 @@ class ActionModule(StepOfRun):
         answer = self._low_level_execute_command(f"install -m 0600 {given} {partial} && mv -fT {partial} {place}")
         if answer.get("rc") != 0:
             raise OSError(str(answer.get("stderr") or answer.get("stdout") or "it could not be copied to the host"))
+
+
+def user_here() -> str:
+    """Return the user's name, or its number: in a container it has often no account."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _rendered(report: Mapping[str, Any]) -> str:

@@ -52,11 +52,15 @@ def process(pid: int) -> Process | None:
 def identity(pid: int) -> str:
     """Return what tells a process from every other one, also of another machine or container.
 
-    The machine's boot, the namespace that the process's number belongs to, the number, and when it was started.
+    The machine's boot, the namespace that the process's number belongs to, the number, and when it was started; empty
+    where there is no ``/proc`` (a controller that is no Linux).
     """
-    boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    try:
+        boot, namespace = (PROC / "sys/kernel/random/boot_id").read_text().strip(), (PROC / "self/ns/pid").readlink()
+    except OSError:
+        return ""
     found = process(pid)
-    return f"{boot} {(PROC / 'self/ns/pid').readlink()} {pid} {found.started if found else 0}"
+    return f"{boot} {namespace} {pid} {found.started if found else 0}"
 
 
 def is_known_to_be_gone(named: str) -> bool:

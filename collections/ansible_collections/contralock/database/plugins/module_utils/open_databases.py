@@ -25,12 +25,14 @@ GONE = " (deleted)"
 def databases_in(directory: Path) -> list[str]:
     """Return the SQLite databases in a folder, as whole paths, sorted; also those that are empty yet.
 
+    A byte of a name that is no UTF-8 is written as hexadecimal digits, here and below.
+
     Raises:
         MigrationError: The folder cannot be read.
     """
     with refused_politely(f"cannot look at {directory}"):
         files = [path for path in directory.iterdir() if path.is_file() and not path.is_symlink()]
-        return sorted(str(path) for path in files if _is_database(path, path.name))
+        return sorted(_readable(str(path)) for path in files if _is_database(path, path.name))
 
 
 def databases_of(pids: Iterable[int]) -> dict[str, tuple[int, ...]]:
@@ -44,7 +46,7 @@ def databases_of(pids: Iterable[int]) -> dict[str, tuple[int, ...]]:
     for pid in pids:
         try:
             for name in _open_databases(pid):
-                found.setdefault(name, []).append(pid)
+                found.setdefault(_readable(name), []).append(pid)
         except PermissionError:
             hidden.append(pid)
         except OSError:
@@ -52,6 +54,11 @@ def databases_of(pids: Iterable[int]) -> dict[str, tuple[int, ...]]:
     if hidden:
         raise hidden_processes(hidden, "may have a SQLite database open")
     return {name: tuple(found[name]) for name in sorted(found)}
+
+
+def _readable(name: str) -> str:
+    """Return a name so that journal, report and page can hold it: a byte that is no UTF-8 is written as digits."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _open_databases(pid: int) -> set[str]:

@@ -42,6 +42,8 @@ options:
       - Where a copy of the old file goes before it is changed, with mode 0600. One that is there already stays, so
         that it holds what stood before the first change.
     type: path
+extends_documentation_fragment:
+  - contralock.database.run
 attributes:
   check_mode:
     description: Says which keys would change.
@@ -107,6 +109,7 @@ ARGUMENTS = {
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "read": {"type": "list", "elements": "str", "default": []},
     "backup_to": {"type": "path"},
+    "run": {"type": "path"},
 }
 
 
