@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from ansible_collections.contralock.database.plugins.module_utils.run_directory import latest
 from ansible_collections.contralock.database.plugins.module_utils.run_lock import read_lease
-from ansible_collections.contralock.database.plugins.module_utils.run_opening import Request, open_run
+from ansible_collections.contralock.database.plugins.module_utils.run_opening import Request, close_run, open_run
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
 from ansible_collections.contralock.database.plugins.module_utils.scratch_database import create_scratch, scratch_exists
 
@@ -70,13 +70,17 @@ def test_a_server_that_is_gone_keeps_no_snapshot_and_no_error_back(tmp_path: Pat
     assert (run.outcome(), run.current().name, read_lease(root)) == (None, "drop", None)
 
 
-@pytest.mark.parametrize("recorded", [True, False], ids=["made", "being made"])
+@pytest.mark.parametrize(
+    ("removed", "recorded"), [(False, True), (False, False), (True, True)], ids=["made", "being made", "made again"]
+)
 def test_what_a_killed_rehearsal_left_goes_at_the_end_of_a_cut_over(
-    tmp_path: Path, root: Path, owner: Any, recorded: bool
+    tmp_path: Path, root: Path, owner: Any, removed: bool, recorded: bool
 ) -> None:
     scratch = f"{owner.name}_rehearsal"
     opened = open_run(Request(root, "rehearse", "a test"))
     assert opened.run is not None
+    if removed:
+        record_step(opened.run, "done", "drop", {}, opened.lease)
     record_step(opened.run, "begun", "scratch", {}, opened.lease)
     if recorded:
         record_step(opened.run, "done", "scratch", {"database": scratch}, opened.lease)
@@ -100,6 +104,7 @@ def test_without_a_rehearsal_that_left_something_no_server_is_asked(tmp_path: Pa
     for step in ("scratch", "drop"):
         record_step(opened.run, "begun", step, {}, opened.lease)
         record_step(opened.run, "done", step, {}, opened.lease)
+    close_run(opened.run, opened.lease, "failed")
     tasks = [role("rehearsal", "left_over", **given(each, NOWHERE, "contralock")) for each in (never, root)]
     done = play(tmp_path, tasks)
     assert done.returncode == 0, done.stdout
@@ -160,16 +165,20 @@ def test_what_is_said_is_what_was_seen(tmp_path: Path) -> None:
     assert float(facts["window"]) == 15 + 10 + 7 + 3 * 2 + 10 * (4 + 6)
 
 
-def test_a_lease_ends_no_sooner_than_a_service_may_take(tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize(("manager", "seconds"), [("systemd", 330), ("commands", 460)])
+def test_a_lease_ends_no_sooner_than_a_service_may_take(tmp_path: Path, root: Path, manager: str, seconds: int) -> None:
     variables = given(root, NOWHERE, "contralock") | {"application_service_stop_seconds": 300}
+    # Its status command is asked before and after it.
+    variables |= {"application_service_manager": manager}
     done = play(tmp_path, [role("migration_run", "open")], **variables)
     assert done.returncode == 0, done.stdout
     lease = read_lease(root)
     assert lease is not None
-    assert lease.seconds == 330
+    assert lease.seconds == seconds
     shutil.rmtree(root)
     root.mkdir(mode=0o700)
-    done = play(tmp_path, [role("migration_run", "open")], **variables, migration_run_lease_seconds=329)
+    done = play(tmp_path, [role("migration_run", "open")], **variables, migration_run_lease_seconds=seconds - 1)
     assert done.returncode == 2
-    assert "migration_run_lease_seconds is 329, and a task that stops or starts the service" in said(done.stdout)
+    text = f"migration_run_lease_seconds is {seconds - 1}, and a task that stops or starts the service"
+    assert text in said(done.stdout)
     assert list(root.iterdir()) == []

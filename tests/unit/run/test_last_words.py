@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils.run_directory import latest
 from ansible_collections.contralock.database.plugins.module_utils.run_opening import leave_run
 from ansible_collections.contralock.database.plugins.module_utils.run_step import record_step
 
-from tests.playbooks import PROJECT, play
+from tests.playbooks import PROJECT, play, role
 
 #: Nobody listens there.
 GONE = "host=127.0.0.1 port=1 dbname=contralock user=owner connect_timeout=2"
@@ -63,15 +64,16 @@ def settings(runs: Any, folder: Path) -> dict[str, Any]:
     }
 
 
-def test_a_way_back_that_meets_no_postgresql_says_what_the_switch_has_done_and_how_to_go_without(runs, moved, tmp_path):
+def failing_proof(moved: Any) -> list[dict[str, Any]]:
+    """The end of a cut-over whose proof fails."""
     failing = {"name": "Prove it", "ansible.builtin.fail": {"msg": "The sessions are gone."}}
     known = {"migration_run_directory": str(moved.run.path), "migration_run_id": moved.run.id}
     first = {"ansible.builtin.set_fact": {**known, "__migration_run_lease": ""}}
-    done = play(
-        tmp_path,
-        [first, {"block": [failing], "rescue": [included("cutover", "take_back")]}],
-        **settings(runs, tmp_path),
-    )
+    return [first, {"block": [failing], "rescue": [included("cutover", "take_back")]}]
+
+
+def test_a_way_back_that_meets_no_postgresql_says_what_the_switch_has_done_and_how_to_go_without(runs, moved, tmp_path):
+    done = play(tmp_path, failing_proof(moved), **settings(runs, tmp_path))
     assert done.returncode == 2, done.stdout
     said = " ".join(done.stdout.split()).rpartition("The cut-over ")[2]
     for part in (
@@ -87,10 +89,46 @@ def test_a_way_back_that_meets_no_postgresql_says_what_the_switch_has_done_and_h
         assert part in said
 
 
+def test_the_way_back_of_a_cut_over_goes_to_the_target_of_that_one(runs, moved, tmp_path):
+    elsewhere = GONE.replace("port=1", "port=2")
+    done = play(tmp_path, failing_proof(moved), **settings(runs, tmp_path), cutover_target=elsewhere)
+    assert done.returncode == 2, done.stdout
+    said = " ".join(done.stdout.split()).rpartition("Then, on the way back:")[2]
+    assert "port 2 failed" in said
+    assert latest(runs.root, "roll_back").facts("open")["target"] == elsewhere
+
+
+def test_a_way_back_to_another_database_than_the_cut_over_s_is_refused(runs, moved, tmp_path):
+    opening = {**moved.run.facts("open"), "target": "host=db1 dbname=trial user=owner"}
+    record_step(moved.run, "done", "open", opening)
+    done = play(tmp_path, [role("rollback")], **settings(runs, tmp_path))
+    assert done.returncode == 2, done.stdout
+    said = " ".join(done.stdout.split())
+    for part in (
+        f"The cut-over {moved.run.id} went into the database trial, and rollback_target names contralock.",
+        "Give rollback_target (host=db1 dbname=trial user=owner), rollback_role and rollback_profile as that cut-over",
+        "Nothing was changed: the application runs as before, configured for PostgreSQL.",
+    ):
+        assert part in said
+    assert latest(runs.root, "roll_back").outcome() == "failed"
+
+
+def test_a_check_of_a_way_back_that_was_killed_after_its_switch_says_what_was_found(runs, moved, tmp_path):
+    opened = runs.open("roll_back", facts=DOOR)
+    runs.do(opened, up_to="flip")
+    found = {"running": True, "without_target": False, "later_rows": 3}
+    record_step(opened.run, "done", "examine", found, opened.lease)
+    leave_run(opened.run, opened.lease)
+    (tmp_path / ".env").write_text("DB_TYPE=sqlite\n")
+    done = play(tmp_path, [role("rollback")], "--check", **settings(runs, tmp_path))
+    assert done.returncode == 0, done.stdout
+    assert "Rows of PostgreSQL that would be lost: 3." in done.stdout
+
+
 @pytest.mark.parametrize(
-    ("verb", "role", "uses"), [("cut_over", "cutover", "PostgreSQL"), ("roll_back", "rollback", "SQLite")]
+    ("verb", "mover", "uses"), [("cut_over", "cutover", "PostgreSQL"), ("roll_back", "rollback", "SQLite")]
 )
-def test_a_finished_run_fails_when_its_application_does_not_run_or_does_not_answer(runs, tmp_path, verb, role, uses):
+def test_a_finished_run_fails_when_its_application_does_not_run_or_does_not_answer(runs, tmp_path, verb, mover, uses):
     runs.finish()
     if verb == "roll_back":
         runs.finish(verb)
@@ -100,7 +138,7 @@ def test_a_finished_run_fails_when_its_application_does_not_run_or_does_not_answ
     given = {"application_service_status_command": status, "application_service_start_command": ["sh", "-c", "a b"]}
     silent = {"application_service_health_url": "http://127.0.0.1:1/health", "application_service_wait_seconds": 0}
     twice = [
-        {"block": [included(role, "main")], "rescue": [{"ansible.builtin.debug": {"msg": "then"}}]},
+        {"block": [included(mover, "main")], "rescue": [{"ansible.builtin.debug": {"msg": "then"}}]},
         included("application_service", "look"),
         included("application_service", "still_runs") | {"vars": {"application_service_expected_type": uses.lower()}},
     ]

@@ -118,6 +118,9 @@ PAIRS = [
     ("cutover", "application_config/main.yml", "application_config/flip.yml"),
     ("cutover", "application_config/flip.yml", "application_service/start.yml"),
     ("cutover", "application_service/start.yml", "application_service/wait.yml"),
+    # A lease that ends in between would let another controller begin.
+    ("cutover", "application_service/start.yml", "migration_run renewed"),
+    ("cutover", "migration_run renewed", "application_service/wait.yml"),
     ("cutover", "application_service/wait.yml", "migration_run done start"),
     ("cutover", "migration_run done start", "application_proof prove postgresql"),
     ("cutover", "application_proof prove postgresql", "migration_run begun let_in"),
@@ -136,6 +139,8 @@ PAIRS = [
     ("rollback", "source_restore/main.yml", "application_config/flip.yml"),
     ("rollback", "application_config/flip.yml", "application_service/start.yml"),
     ("rollback", "application_service/start.yml", "application_service/wait.yml"),
+    ("rollback", "application_service/start.yml", "migration_run renewed"),
+    ("rollback", "migration_run renewed", "application_service/wait.yml"),
     ("rollback", "application_service/wait.yml", "migration_run done start"),
     ("rollback", "migration_run done start", "application_proof prove sqlite"),
     ("rollback", "application_proof prove sqlite", "migration_run begun let_in"),
@@ -210,10 +215,23 @@ def test_a_way_back_that_is_refused_gives_back_before_it_leaves():
     """Connect first, because an application that starts without it fails."""
     labels = [label(task) for task in tasks_of("rollback", "leave.yml")]
     connect, start = position(labels, "^application_access$"), position(labels, "application_service/start.yml")
-    opened = position(labels, "application_service/open.yml")
-    assert (
-        connect < start < opened < position(labels, "migration_run taken_back") < position(labels, "migration_run left")
-    )
+    alive, opened = position(labels, "migration_run renewed"), position(labels, "application_service/open.yml")
+    taken_back, left = position(labels, "migration_run taken_back"), position(labels, "migration_run left")
+    assert connect < start < alive < opened < taken_back < left
+
+
+def test_the_way_back_of_a_cut_over_goes_where_that_one_has_been():
+    (back,) = [task for task in tasks_of("cutover", "take_back.yml") if task.get(ROLE, {}).get("name") == "rollback"]
+    assert back["vars"] == {f"rollback_{name}": f"{{{{ cutover_{name} }}}}" for name in ("profile", "target", "role")}
+
+
+@pytest.mark.parametrize(("role", "writes"), [("cutover", 2), ("rollback", 1)])
+def test_what_writes_the_configuration_is_held_against_the_lease(role, writes):
+    """A controller that was superseded would switch behind the way back of the other one."""
+    parts = [task for task in tasks_of(role) if task.get(ROLE, {}).get("name") == "application_config"]
+    writing = [task for task in parts if task[ROLE].get("tasks_from") in (None, "flip.yml")]
+    runs = [task["vars"]["application_config_run"] for task in writing]
+    assert runs == ["{{ migration_run_directory }}"] * writes
 
 
 @pytest.mark.parametrize("pattern", ["no such task", "application_access absent grant"])

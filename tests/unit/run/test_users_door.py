@@ -111,6 +111,35 @@ def test_a_way_back_closes_only_a_door_that_may_be_open(runs, tmp_path, let_in, 
     assert records == [("keep_out", "done", None if closes else forward.run.id), ("stop", "begun", None)]
 
 
+@pytest.mark.parametrize("by_the_cut_over", [True, False])
+def test_a_refused_way_back_lets_in_whom_it_has_kept_out_itself(runs, closed, tmp_path, by_the_cut_over):
+    forward = runs.open(facts=DOOR)
+    runs.do(forward, up_to="prove")
+    record_step(forward.run, "done", "keep_out", {"closed": by_the_cut_over}, forward.lease)
+    back = runs.open("roll_back", facts=DOOR)
+    runs.do(back, "examine", "keep_out")
+    read = {"contralock.database.migration_run": {"state": "read", "run": str(forward.run.path)}}
+    refusing = {"ansible.builtin.fail": {"msg": "PostgreSQL has 4 rows."}}
+    done = play(
+        tmp_path,
+        [
+            {**read, "register": "__rollback_cut_over"},
+            {"block": [refusing], "rescue": [included("rollback", "leave")]},
+        ],
+        **SEEN,
+        __rollback_running=False,
+        migration_run_directory=str(back.run.path),
+        __migration_run_lease=back.lease,
+        application_service_close_command=["touch", str(closed)],
+        application_service_open_command=["rm", str(closed)],
+    )
+    assert done.returncode == 2, done.stdout
+    said = " ".join(done.stdout.split())
+    assert ("Users are let in." in said) is not by_the_cut_over
+    assert ("Users are kept out, as before" in said) is by_the_cut_over
+    assert closed.exists() is by_the_cut_over
+
+
 def test_a_way_back_sends_a_canary_only_where_one_has_come_into_postgresql(tmp_path):
     proof = {"canary_url": "http://127.0.0.1:5000/canary", "health_url": "http://127.0.0.1:5000/health"}
     tasks = [{"ansible.builtin.include_vars": str(PROJECT / "roles/rollback/vars/main.yml")}]
