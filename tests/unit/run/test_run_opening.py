@@ -220,6 +220,17 @@ def test_a_rehearsal_waits_for_an_unfinished_cut_over_but_not_the_other_way_roun
     assert runs.open("rehearse").run != rehearsal.run
 
 
+@pytest.mark.parametrize("verb", ["rehearse", "benchmark"])
+def test_copies_that_were_made_after_a_removal_are_not_forgotten(runs, verb):
+    first = runs.open(verb)
+    runs.do(first, "snapshot", "scratch", "drop")
+    # Killed before its end, gone on with, and killed again.
+    again = runs.open(verb)
+    record_step(again.run, "begun", "snapshot", {}, again.lease)
+    runs.open("cut_over", OTHER, take_over=again.run.id)
+    assert (again.run.outcome(), again.run.changed_anything()) == (None, True)
+
+
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_a_run_cannot_be_closed_half_done(runs, refusal, verb):
     if verb == "roll_back":
@@ -234,31 +245,6 @@ def test_a_run_cannot_be_closed_half_done(runs, refusal, verb):
     assert not close_run(opened.run, opened.lease)
     assert opened.run.outcome() == "done"
     assert "is closed" in refusal(record_step, opened.run, "begun", "transfer" if verb != "roll_back" else "stop", {})
-
-
-def test_recording_without_a_name_finds_what_is_meant(runs, refusal):
-    opened = runs.open()
-    runs.do(opened, up_to="back_up")
-    assert record_step(opened.run, "failed", "", {"message": "x"}, opened.lease) == []
-    record_step(opened.run, "begun", "transfer", {}, opened.lease)
-    assert record_step(opened.run, "failed", "", {"message": "x"}, opened.lease) == ["transfer"]
-    assert "is not named" in refusal(record_step, opened.run, "done", "", {}, opened.lease)
-    taken = record_step(opened.run, "taken_back", "", {}, opened.lease)
-    assert taken == ["transfer", "back_up", "fence", "stop", "keep_out"]
-    assert record_step(opened.run, "taken_back", "", {}, opened.lease) == []
-    assert not opened.run.changed_anything()
-    assert opened.run.current().name == "keep_out"
-
-
-def test_a_failure_without_a_name_is_that_of_the_step_that_began_last(runs):
-    opened = runs.open()
-    runs.do(opened, up_to="grant")
-    # A controller died in this step, and the next one goes on: it does the earlier steps again.
-    record_step(opened.run, "begun", "configure", {}, opened.lease)
-    record_step(opened.run, "begun", "stop", {}, opened.lease)
-    assert record_step(opened.run, "failed", "", {"message": "x"}, opened.lease) == ["stop"]
-    assert opened.run.standings()["configure"].state == "begun"
-    assert record_step(opened.run, "failed", "", {"message": "x"}, opened.lease) == ["configure"]
 
 
 @pytest.mark.parametrize("verb", ["cut_over", "roll_back"])

@@ -137,11 +137,11 @@ class RunDirectory:
 
     def changed_anything(self) -> bool:
         """Return whether a step that changes something was begun and not taken back."""
-        changing = steps_of(self.verb)[first_change(self.verb) : -1]
-        found = self.standings()
-        if "drop" in found and found["drop"].state == "done":
-            return False  # a rehearsal whose scratch database is gone
-        return any(found[step.name].state != "taken_back" for step in changing if step.name in found)
+        changing = {step.name for step in steps_of(self.verb)[first_change(self.verb) : -1]}
+        records = [record for record in self.records() if record.step in changing]
+        if records and (records[-1].step, records[-1].state) == ("drop", "done"):
+            return False  # a rehearsal whose copies are gone, and that has made none since
+        return any(standing.state != "taken_back" for standing in standings(records).values())
 
     def application(self) -> tuple[Application, bool]:
         """Return what the application uses by the journal, and whether that is certain.

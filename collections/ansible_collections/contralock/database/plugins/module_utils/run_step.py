@@ -211,8 +211,11 @@ def steps_meant(run: RunDirectory, state: State) -> list[str]:
     """
     found = run.standings()
     if state == "failed":
-        # The last in the file: a run that goes on after a kill begins earlier steps anew.
-        begun = [record.step for record in run.records() if record.state == "begun"]
+        # The last in the file: a run that goes on after a kill begins earlier steps anew. What the killed controller
+        # had begun has not failed now.
+        records = run.records()
+        opened = [number for number, record in enumerate(records) if (record.step, record.state) == ("open", "done")]
+        begun = [record.step for record in records[opened[-1] :] if record.state == "begun"]
         return [name for name in begun if found[name].state == "begun"][-1:]
     if state == "taken_back":
         changing = [one.name for one in steps_of(run.verb)[first_change(run.verb) : -1] if one.name in found]
