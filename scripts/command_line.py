@@ -349,7 +349,7 @@ def run(
         return EXIT_INTERRUPTED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _refuse(refused, f"{where}{error.strerror or error}", as_json=given.json)
+        _refuse(refused, ". ".join([f"{where}{error.strerror or error}", *notes_of(error)]), as_json=given.json)
         return EXIT_UNKNOWN
     except Exception as error:
         # Python itself would exit with 1, which is an answer.

@@ -45,6 +45,7 @@ from ansible_collections.contralock.database.plugins.module_utils.schema_files i
 from ansible_collections.contralock.database.plugins.module_utils.schema_history import add_record
 from ansible_collections.contralock.database.plugins.module_utils.source_file import UnsoundError
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import (
+    TargetRecord,
     database_oid,
     record_file,
     restore_target,
@@ -180,7 +181,7 @@ def test_a_second_load_is_refused_and_told_of_the_first(
     refusals: list[str] = []
 
     def meanwhile(said: object) -> None:
-        with pytest.raises(MigrationError, match="a load, or its taking back") as refusal:
+        with pytest.raises(MigrationError, match="a load, its taking back") as refusal:
             empty(second)
         refusals.append(str(refusal.value))
 
@@ -296,6 +297,26 @@ def test_half_a_load_of_another_directory_is_named_by_every_verb(
     assert check(first, order.source).earlier_rows
     assert empty(first).changed
     assert check(second, order.source).earlier_rows == 0
+
+
+def test_the_rows_of_half_a_load_that_a_load_takes_out_are_in_its_report(
+    first: Request, order: Transfer, owner: Connection
+) -> None:
+    load(first, order.source)
+    halved(order, owner, first)
+    foretold = check(first, order.source).earlier_rows
+    assert foretold
+    assert load(first, order.source).report.earlier_rows == foretold
+
+
+def test_rows_of_others_that_go_with_an_earlier_load_s_are_told_together(order: Transfer) -> None:
+    order = replace(order, engine="arrow", discard_rows=True)
+    transfer(order)
+    record = TargetRecord.read(order.record)
+    assert record
+    # Nothing refers to it, so that it can be emptied alone.
+    replace(record, tables=("audit_trails",)).write(order.record)
+    assert transfer(order).earlier_rows == ROWS
 
 
 def test_rows_of_a_load_that_never_ended_are_told_as_such(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.contralock.database.plugins.module_utils import durable_files
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.durable_files import SPARE_BYTES
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError
@@ -21,7 +22,7 @@ from ansible_collections.contralock.database.plugins.module_utils.transfer impor
 from ansible_collections.contralock.database.plugins.module_utils.transfer_step import Request, check
 
 from tests.integration.profile.contralock_target import PROFILE
-from tests.integration.transfer.transfer_server import ROWS
+from tests.integration.transfer.transfer_server import ROWS, assert_empty_and_whole
 
 
 @pytest.fixture
@@ -94,3 +95,20 @@ def test_a_load_whose_record_has_no_room_is_refused_while_the_earlier_rows_stand
             assert not getattr(refusal.value, "__notes__", [])
             assert sum(row_counts(owner, "public", order.tables).values()) == ROWS
             assert TargetRecord.read(loading.record) == record
+
+
+def test_a_disk_that_fills_during_the_load_is_told_with_what_it_cost(
+    order: Transfer, small: Path, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(said: Mapping[str, Any]) -> None:
+        if said["line"].startswith("load: taking out"):
+            fill(small)
+
+    transfer(replace(order, engine="arrow"))
+    monkeypatch.setattr(durable_files, "SPARE_BYTES", 0)
+    order = replace(order, scratch=small)
+    with pytest.raises(MigrationError, match=f"the load in {order.directory} cannot go on: No space left") as refusal:
+        transfer(order, fill_the_disk)
+    assert f"{ROWS} rows that stood there before are gone" in str(refusal.value)
+    assert refusal.value.mend == "Make room on that filesystem, and run again"
+    assert_empty_and_whole(order, owner)

@@ -19,6 +19,7 @@ from ansible_collections.contralock.database.plugins.module_utils.catalog import
 from ansible_collections.contralock.database.plugins.module_utils.connection import Connection
 from ansible_collections.contralock.database.plugins.module_utils.errors import MigrationError, notes_of
 from ansible_collections.contralock.database.plugins.module_utils.load_directory import remove_left_over
+from ansible_collections.contralock.database.plugins.module_utils.load_mark import clear_mark
 from ansible_collections.contralock.database.plugins.module_utils.schema_files import load_changes
 from ansible_collections.contralock.database.plugins.module_utils.schema_history import add_record
 from ansible_collections.contralock.database.plugins.module_utils.target_restore import LOADED, TargetRecord
@@ -303,6 +304,22 @@ def test_an_interruption_takes_everything_back(
 
     with pytest.raises(KeyboardInterrupt):
         transfer(order, interrupt)
+    assert_nothing_left(order, owner)
+
+
+def test_an_interruption_in_the_last_moment_takes_everything_back(
+    order: Transfer, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record says that the load has ended, and its mark is gone."""
+
+    def clear_and_interrupt(connection: Connection, mark: str) -> None:
+        clear_mark(connection, mark)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{transfer.__module__}.clear_mark", clear_and_interrupt)
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        transfer(replace(order, engine="arrow"))
+    assert notes_of(interrupted.value) == ["The target is empty and whole again"]
     assert_nothing_left(order, owner)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -119,6 +120,21 @@ def test_a_verb_that_is_interrupted(here: Path, play: Callable[..., Said], monke
     assert said.code == 130
     assert said.err == "interrupted: nothing was loaded. The target is empty and whole again\n"
     assert json.loads(said.out)["error"] in said.err
+
+
+@pytest.mark.usefixtures("command_line")
+def test_an_error_of_the_system_says_what_is_left(
+    here: Path, play: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        error = OSError(errno.ENOSPC, "No space left on device", "/full")
+        error.add_note("3 rows that stood there before are gone")
+        raise error
+
+    monkeypatch.setattr(transfer_step, "load", failing)
+    given = [str(here / "source.sqlite"), "--profile", "contralock", "--directory", str(here / "state")]
+    said = play("transfer_data.py", *given)
+    assert said.err == "refused: /full: No space left on device. 3 rows that stood there before are gone\n"
 
 
 @pytest.mark.usefixtures("command_line")

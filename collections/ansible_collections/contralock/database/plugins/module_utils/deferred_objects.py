@@ -2,7 +2,8 @@
 
 An index that is built over all rows at once costs a fraction of one that grows row by row, and a foreign key that is
 checked at the end lets tables come in any order. What is put back is written from the catalog's own words, so that the
-schema is the same afterwards; what these words do not say in full (see ``_KEPT``) stays in place during the load.
+schema is the same afterwards; what these words do not say in full (see ``_KEPT``) stays in place during the load. The
+comments on foreign keys alone are lost, as with pgloader, which drops these keys too.
 Sources: PostgreSQL manual, "Populating a Database" and ALTER TABLE.
 """
 

@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,16 @@ class Restored:
     def changed(self) -> bool:
         """Whether anything had to be done."""
         return bool(self.sessions or self.rows or self.objects)
+
+
+def together(*parts: Restored | None) -> Restored | None:
+    """Return several as one; None where there is none."""
+    there = [each for each in parts if each]
+    rows: dict[str, int] = {}
+    for table, number in chain.from_iterable(each.rows.items() for each in there):
+        rows[table] = rows.get(table, 0) + number
+    objects = tuple(chain.from_iterable(each.objects for each in there))
+    return Restored(sum(each.sessions for each in there), rows, objects) if there else None
 
 
 def database_oid(connection: Connection) -> int:

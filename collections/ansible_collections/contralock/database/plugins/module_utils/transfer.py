@@ -21,6 +21,7 @@ from psycopg import sql
 from .arrow_engine import ARROW
 from .catalog import difference, snapshot
 from .connection import FULL, Connection, connect
+from .durable_files import refused_politely
 from .earlier_load import rows_that_may_go
 from .errors import MigrationError
 from .findings import raise_findings
@@ -45,6 +46,7 @@ from .target_restore import (
     own_mark,
     restore_target,
     standing_record,
+    together,
 )
 from .target_state import (
     assert_emptiable,
@@ -116,7 +118,7 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
             assert_numbers_left(connection, order)
             versions = versions_of(connection)
         with _record_room(order) as record_room:
-            with watch.unwritten():
+            with watch.unwritten(), refused_politely(f"the load in {order.directory} cannot be prepared"):
                 load = ENGINES[order.engine].prepare(order, say, bool(held))
             taken_out = _make_room(order, sum(held.values()), say)
             with _loss_told(taken_out), _server_errors_told():
@@ -132,7 +134,7 @@ def transfer(order: Transfer, progress: Progress | None = None) -> TransferRepor
         verify_seconds=round(verified.seconds, 3),
         sequences=verified.sequences,
         versions=versions,
-        restored_before=taken_out or unfinished,
+        restored_before=together(unfinished, taken_out),
     )
 
 
@@ -150,7 +152,7 @@ def _make_room(order: Transfer, expected: int, say: Progress) -> Restored | None
             rows = {table: number for table, number in row_counts(connection, schema, tables).items() if number}
             if rows:
                 empty_tables(connection, schema, tables)
-        return Restored(0, rows, ()) if rows else restored
+        return together(restored, Restored(0, rows, ()) if rows else None)
     except MigrationError:
         raise
     except BaseException as error:
@@ -193,7 +195,7 @@ def _load(
         with _server_errors_told():
             with connect(order.target, APPLICATION_NAME) as connection:
                 set_mark(connection, record.mark, order.record.parent)
-            with watch.unwritten():
+            with watch.unwritten(), refused_politely(f"the load in {order.directory} cannot go on"):
                 outcome = load(record, say)
             return outcome, _verify(order, record, outcome, room, say)
     except BaseException as error:
@@ -357,7 +359,8 @@ def _assert_loaded(connection: Connection, order: Transfer, outcome: Outcome) ->
 def _take_back(order: Transfer, record: TargetRecord, error: BaseException) -> None:
     """Leave the target as it was; when that fails, say it with the error that was there before."""
     try:
-        _restore(order, record)
+        # As it is written down: in its last moment a load is one that has ended, without a mark and with rows.
+        _restore(order, TargetRecord.read(order.record) or record)
         if not isinstance(error, MigrationError):
             error.add_note("The target is empty and whole again")
     except MigrationError as second:

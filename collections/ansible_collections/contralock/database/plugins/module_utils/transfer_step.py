@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .assessment_report import UNMATCHED_MEND, unmatched_rules
@@ -22,6 +22,7 @@ from .target_restore import (
     own_mark,
     record_file,
     standing_record,
+    together,
 )
 from .target_state import assert_writable, end_backends, row_counts
 from .transfer import (
@@ -91,7 +92,7 @@ def load(request: Request, source: Path, progress: Progress | None = None) -> Lo
         if not request.sound:
             _assert_sound(source, progress)
         file = record_file(connection, request.root)
-        clear_earlier(request.target, file, unfinished=True)
+        unfinished = clear_earlier(request.target, file, unfinished=True)
         # Nobody else loads now: sessions that do are a killed one's, whose record lies elsewhere.
         end_backends(connection, LOAD_NAME.format(""))
         with unfinished_load_told(connection, own_mark(connection, file)):
@@ -103,6 +104,7 @@ def load(request: Request, source: Path, progress: Progress | None = None) -> Lo
         # Known at the end only, and no value is another one by it: nothing to take a load back for.
         unmatched = unmatched_rules(order.plan, rows, report.rule_counts)
         notes = tuple(f"{each} changes nothing. {UNMATCHED_MEND}" for each in unmatched)
+        report = replace(report, restored_before=together(unfinished, report.restored_before))
         return Loaded(report, catalog.description, notes)
 
 
