@@ -306,8 +306,8 @@ def test_polls_do_not_renew_a_lease_that_was_taken_over(play, root, running, run
     assert lease.renewed.uptime <= now.uptime
 
 
-#: What is over in a moment: journal and lease, and one statement on the server.
-QUICK = {"migration_run", "application_access"}
+#: What is over in a moment: journal and lease, one statement on the server, a file of some lines.
+QUICK = {"migration_run", "application_access", "env_file"}
 
 
 def test_whatever_may_take_longer_than_a_lease_is_followed():
