@@ -38,6 +38,10 @@ function makeDatabase(settings = readSettings(process.cwd(), process.env), optio
   if (settings.type === 'sqlite') {
     // Sequelize's own parser ends a whole query at the first '' that stands where JSON is expected.
     parserStore('sqlite').refresh({ types: { sqlite: ['JSON', 'JSONB'] }, parse: parseJson });
+    // Sequelize looks for the connection of a transaction that could not begin or end in its pool, where SQLite's never
+    // are: it would stay open, with its transaction and its lock, which then locks out everybody.
+    const manager = sequelize.connectionManager;
+    manager.destroyConnection = async (connection) => manager.releaseConnection(connection);
   }
   const close = sequelize.close.bind(sequelize);
   sequelize.close = () => {

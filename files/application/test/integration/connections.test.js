@@ -174,6 +174,9 @@ function makeImpatient({ sequelize: { connectionManager } }) {
   hurry(connectionManager.connections.default);
 }
 
+/** Which connections to SQLite are open: the one for all, and one of each transaction. */
+const connectionsOf = ({ sequelize: { connectionManager } }) => Object.keys(connectionManager.connections);
+
 const UPDATE = "UPDATE users SET status = 'active'";
 
 test('a locked SQLite file is waited for by its driver', async (t) => {
@@ -206,8 +209,30 @@ for (const [what, work] of [
       return true;
     });
     assert.equal(notDone(database) - before, 4);
+    assert.deepEqual(connectionsOf(database), ['default']);
   });
 }
+
+test('SQLite: a COMMIT that finds a reader leaves no transaction and no lock behind', async (t) => {
+  const database = await openDatabase(t, 'sqlite');
+  makeImpatient(database);
+  const write = (name) =>
+    database.transaction((transaction) =>
+      database.sequelize.query('INSERT INTO SequelizeMeta VALUES ($1)', { bind: [name], transaction }),
+    );
+  const other = await ApplicationDatabase.open(database.settings);
+  t.after(() => other.close());
+  const reader = await other.sequelize.transaction({ type: 'DEFERRED' });
+  await other.models.User.count({ transaction: reader });
+  await assert.rejects(write('refused'), /SQLITE_BUSY/);
+  assert.equal(notDone(database), 4);
+  assert.deepEqual(connectionsOf(database), ['default']);
+  await reader.rollback();
+  await write('written');
+  assert.equal(notDone(database), 4);
+  const sql = "SELECT group_concat(name) AS names FROM SequelizeMeta WHERE name NOT LIKE '2026%'";
+  assert.deepEqual(await other.sequelize.query(sql, { plain: true }), { names: 'written' });
+});
 
 test('of two transactions that wait for each other PostgreSQL ends one, and it is done again, whole', async (t) => {
   const database = await openDatabase(t, 'postgresql');
