@@ -75,7 +75,11 @@ TABLES: tuple[TypeTable, ...] = (
         "double precision[]",
         "TEXT",
         [("[0.5,-1.25,null]", [0.5, -1.25, None]), ("[1]", [1.0])],
-        [("[0.30000000000000000004]", "more digits than 64 bits"), ("[1e400]", "more digits than 64 bits")],
+        [
+            ("[0.30000000000000000004]", "more digits than 64 bits"),
+            ("[1e400]", "more digits than 64 bits"),
+            ("[1e-99999999999999999999]", "more digits than 64 bits"),
+        ],
         respelled={"[1]": "[1.0]"},
     ),
     TypeTable(

@@ -254,6 +254,11 @@ NO_YAML: dict[str, tuple[str | bytes, str, str]] = {
         "line 3, column 62: 12345678901234567.89 would be rounded to 1.2345678901234568e+16",
         "Correct",
     ),
+    "an exponent of twenty digits": (
+        email("[{default: {value: 1e-99999999999999999999, when: is_null}}]"),
+        "1e-99999999999999999999 would be rounded to 0.0",
+        "Correct",
+    ),
     "no number": (HEAD + "tables: !!int x\n", "tags have no place here", "Correct"),
     "nested too deeply": ("[" * 3000, "is nested too deeply", "Correct the file"),
 }

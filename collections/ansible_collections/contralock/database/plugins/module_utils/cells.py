@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -141,11 +140,6 @@ _PARTS: dict[type, tuple[str, pa.DataType]] = {
     bytearray: ("texts", pa.large_binary()),
     bytes: ("blobs", pa.large_binary()),
 }
-
-
-def within_64_bits(number: int | Decimal) -> bool:
-    """Tell whether a whole number can be a cell of class INTEGER."""
-    return -(1 << 63) <= number < 1 << 63
 
 
 def _encoded(text: str) -> bytearray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Column
-from .cells import Cells, Value, within_64_bits
+from .cells import Cells, Value
 from .conversion_base import Conversion, Converted, Misfit, Reader, Reason, UnfitError
 from .conversion_documents import spelled_json
 from .conversion_texts import decoded
+from .exact_numbers import exact_number, within_64_bits
 from .jsonb_form import NO_JSON
 from .source_encoding import Encoding
 
@@ -156,8 +156,8 @@ def _whole(token: str) -> int:
 
 
 def _real(token: str) -> float:
-    number = float(token)
-    if len(token) > 400 or not np.isfinite(number) or Decimal(token) != Decimal(repr(number)):
+    number = None if len(token) > 400 else exact_number(token, whole=False)
+    if number is None:
         raise UnfitError(LONG_NUMBER)
     return number
 

@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .catalog import Column
-from .cells import Cells, within_64_bits
+from .cells import Cells
 from .errors import MigrationError, printable
+from .exact_numbers import within_64_bits
 from .source_encoding import Encoding
 
 SHOWN_CHARACTERS = 80

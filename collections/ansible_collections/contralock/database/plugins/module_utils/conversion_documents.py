@@ -9,15 +9,15 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 
 import pyarrow as pa
 
 from .affinity import holds_numbers
-from .cells import Cells, within_64_bits
+from .cells import Cells
 from .conversion_base import Conversion, Converted, Reader, UnfitError, json_text, read_rest, read_singly
 from .conversion_numbers import NOT_FINITE
 from .conversion_texts import decoded
+from .exact_numbers import exact_number
 from .jsonb_columns import printed_together
 from .jsonb_form import check_json, compact_form, jsonb_form
 from .source_encoding import Encoding
@@ -125,8 +125,5 @@ def _stored(text: str) -> int | float | str:
     """Return what a column of affinity NUMERIC keeps of a JSON text: a number when the text is one and fits exactly."""
     if text[:1] not in set("-0123456789"):
         return text
-    number = Decimal(text)
-    if within_64_bits(number) and number == int(number):
-        return int(number)
-    real = float(number)
-    return real if math.isfinite(real) and Decimal(repr(real)) == number else text
+    number = exact_number(text)
+    return text if number is None else number

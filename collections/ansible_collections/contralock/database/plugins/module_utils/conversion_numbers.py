@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from .affinity import Affinity, affinity_of
 from .catalog import Column
-from .cells import Cells, within_64_bits
+from .cells import Cells
 from .conversion_base import (
     GENERAL_MEND,
     Conversion,
@@ -26,6 +26,7 @@ from .conversion_base import (
     refuse_where,
     whole,
 )
+from .exact_numbers import exact_number
 from .source_encoding import Encoding
 
 #: pg_type.typname to the Arrow type and the name that people write.
@@ -259,14 +260,8 @@ class NumericConversion(Conversion):
 
     def _stored(self, text: str) -> int | float | str:
         """Return what SQLite keeps of a number; as text what no number there holds, so that nothing is rounded."""
-        number = Decimal(text)
-        if not number.is_finite():
-            return text
-        is_whole = number == number.to_integral_value() and within_64_bits(number)
-        if is_whole and affinity_of(self.declared_type) is not Affinity.REAL:
-            return int(number)
-        real = float(number)
-        return real if math.isfinite(real) and Decimal(repr(real)) == number else text
+        number = exact_number(text, whole=affinity_of(self.declared_type) is not Affinity.REAL)
+        return text if number is None else number
 
 
 def _in_units(part: pa.Array, precision: int, scale: int) -> pa.StringArray:

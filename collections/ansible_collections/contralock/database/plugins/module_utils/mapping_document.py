@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import jsonschema
 import yaml
 
 from .errors import MigrationError
+from .exact_numbers import exact_number
 
 _SHOWN_CHARACTERS = 60
 
@@ -55,10 +55,10 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        number = float(node.value)
-        if Decimal(repr(number)) != Decimal(node.value):
+        number = exact_number(node.value, whole=False)
+        if number is None:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{node.value} would be rounded to {number!r}", node.start_mark
+                None, None, f"{node.value} would be rounded to {float(node.value)!r}", node.start_mark
             )
         return number
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cells import Cells, Value, within_64_bits
+from .cells import Cells, Value
 from .conversion_base import Conversion, whole
 from .ecmascript import to_lower_case, trim
 from .errors import MigrationError
+from .exact_numbers import exact_number, within_64_bits
 from .jsonb_form import is_json
 from .profile import (
     Condition,
@@ -197,9 +197,9 @@ def _affine(text: str | None) -> Value:
     if text is None or found is None:
         return text
     if found["fraction"]:
-        number = float(text)
         # What would be rounded stays a text, and is refused as that: a profile says what PostgreSQL will hold.
-        return number if Decimal(repr(number)) == Decimal(text) else text
+        number = exact_number(text, whole=False)
+        return text if number is None else number
     return int(text) if within_64_bits(int(text)) else text
 
 
