@@ -15,11 +15,16 @@ class UnknownFateError extends Error {
 // SQLite: BUSY, LOCKED. PostgreSQL: serialization_failure, deadlock_detected, lock_not_available, too_many_connections,
 // cannot_connect_now.
 const NOT_DONE = /^(SQLITE_BUSY|SQLITE_LOCKED|40001|40P01|55P03|53300|57P03)$/;
-// connection_exception and its kind, admin_shutdown, crash_shutdown, database_dropped.
-const DROPPED = /^(08...|57P01|57P02|57P04|ECONNRESET|EPIPE|ETIMEDOUT|ECONNABORTED)$/;
+// connection_exception and its kind, admin_shutdown, crash_shutdown, database_dropped, idle_session_timeout,
+// idle_in_transaction_session_timeout; and what a socket says, of a host that is gone as well.
+const DROPPED =
+  /^(08...|57P01|57P02|57P04|57P05|25P03|ECONNRESET|EPIPE|ETIMEDOUT|ECONNABORTED|EHOSTUNREACH|ENETUNREACH|ENETDOWN)$/;
 const DROPPED_WORDS = /^(Connection terminated|Client has encountered a connection error)/;
 // Of the connections that were not made, those that may be made later.
-const NOT_CONNECTED = /^(ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/;
+const NOT_CONNECTED =
+  /^(ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_AGAIN|ENOENT)$/;
+// What PostgreSQL's driver says when nobody has answered in the time that it has to connect.
+const NO_ANSWER = 'timeout expired';
 
 /**
  * Tell what an error of Sequelize's means for another attempt.
@@ -30,7 +35,8 @@ function classify(error) {
   const code = String(cause.code ?? '');
   if (NOT_DONE.test(code)) return 'not_done';
   if (/^SequelizeConnection/.test(error.name)) {
-    return NOT_CONNECTED.test(code) || DROPPED_WORDS.test(cause.message) ? 'not_done' : 'final';
+    const mayComeLater = NOT_CONNECTED.test(code) || DROPPED_WORDS.test(cause.message) || cause.message === NO_ANSWER;
+    return mayComeLater ? 'not_done' : 'final';
   }
   return DROPPED.test(code) || DROPPED_WORDS.test(cause.message) ? 'dropped' : 'final';
 }

@@ -2,7 +2,9 @@
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
+const { once } = require('node:events');
 const fs = require('node:fs');
+const net = require('node:net');
 const path = require('node:path');
 const { test } = require('node:test');
 const {
@@ -20,6 +22,7 @@ const {
 } = require('./databases');
 const { answerTo } = require('../../src/api/errors');
 const { ApplicationDatabase } = require('../../src/config/applicationDatabase');
+const { classify } = require('../../src/config/retries');
 const { readSettings } = require('../../src/config/settings');
 const { poolUse } = require('../../src/health/metrics');
 const { oneLine } = require('../../src/health/words');
@@ -268,6 +271,18 @@ test('a database without room for one more session is asked again', async (t) =>
   await until(() => notDone(database) >= 1);
   await room(-1);
   await read;
+});
+
+test('a server that takes the connection and says nothing may answer later', { timeout: 30000 }, async (t) => {
+  const silent = net.createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.after(() => silent.close());
+  const where = { DB_HOST: '127.0.0.1', DB_PORT: String(silent.address().port) };
+  const settings = readSettings(directory(t), { ...(await freshPostgresql(t)), ...where });
+  await assert.rejects(ApplicationDatabase.open(settings), (error) => {
+    assert.deepEqual([classify(error), error.message], ['not_done', 'timeout expired']);
+    return true;
+  });
 });
 
 for (const type of TYPES) {
