@@ -21,7 +21,7 @@ class SettingsError extends Error {}
  * @throws {SettingsError}
  */
 function readSettings(directory, environment) {
-  const told = { ...readFile(path.join(directory, '.env')), ...environment };
+  const told = readTold(directory, environment);
   // As in a shell, an empty variable is one that is not set.
   const text = (name, otherwise) => told[name] || otherwise;
   const type = text('DB_TYPE', 'sqlite');
@@ -42,12 +42,28 @@ function readSettings(directory, environment) {
     host: text('HOST', '127.0.0.1'),
     port: number(told, 'PORT', 5000, 0, 65535),
     writeEveryMs: number(told, 'WRITE_EVERY_MS', 0),
-    closedFile: path.resolve(directory, text('CLOSED_FILE', './data/closed')),
+    closedFile: closedFileOf(directory, told),
   };
   const password = text('DB_PASS', '');
   if (type === 'postgresql') checkPostgresql(settings, password);
   Object.defineProperty(settings, 'password', { value: password, enumerable: false });
   return Object.freeze(settings);
+}
+
+/**
+ * Read where the door's file is, and nothing else: users are kept out also where another setting is wrong.
+ * @throws {SettingsError} .env cannot be read.
+ */
+function readClosedFile(directory, environment) {
+  return closedFileOf(directory, readTold(directory, environment));
+}
+
+function closedFileOf(directory, told) {
+  return path.resolve(directory, told.CLOSED_FILE || './data/closed');
+}
+
+function readTold(directory, environment) {
+  return { ...readFile(path.join(directory, '.env')), ...environment };
 }
 
 function readFile(file) {
@@ -99,4 +115,4 @@ function checkPostgresql(settings, password) {
   }
 }
 
-module.exports = { SettingsError, readSettings };
+module.exports = { SettingsError, readClosedFile, readSettings };

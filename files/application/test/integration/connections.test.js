@@ -11,6 +11,7 @@ const {
   TYPES,
   administer,
   assertNoSecret,
+  command,
   directory,
   freshPostgresql,
   freshSqlite,
@@ -314,6 +315,19 @@ for (const type of TYPES) {
     await assertNoSecret(url);
   });
 }
+
+test('the command says unhealthy in good time while PostgreSQL does not answer', async (t) => {
+  const [place, environment] = [directory(t), await freshPostgresql(t)];
+  const release = await lock(t, readSettings(place, environment));
+  const patience = setTimeout(release, 10000);
+  const began = Date.now();
+  const { code, stdout } = await command(place, environment, 'health');
+  assert.ok(Date.now() - began < 9000);
+  clearTimeout(patience);
+  await release();
+  const { status, details } = JSON.parse(stdout);
+  assert.deepEqual([code, status, details.error], [1, 'unhealthy', 'no answer within 4000 ms']);
+});
 
 test('reads and writes of many at once on SQLite are all done', async (t) => {
   const { ask } = await startApplication(t, 'sqlite');

@@ -88,6 +88,22 @@ test('the command says unhealthy and ends with 1 when the database does not answ
   assert.equal((await command(place, {}, 'explode')).code, 2);
 });
 
+for (const wrong of [
+  { DB_TYPE: 'mysql' },
+  { DB_TYPE: 'postgresql' },
+  { DB_TYPE: 'postgresql', DB_PASS: 'x', DB_SSL_CA: '/nowhere/ca.crt' },
+]) {
+  test(`users are kept out and let in whatever else is wrong: ${JSON.stringify(wrong)}`, async (t) => {
+    const place = directory(t);
+    fs.writeFileSync(path.join(place, '.env'), 'CLOSED_FILE=data/shut   # of this directory\n');
+    assert.equal((await command(place, wrong, 'health')).code, 2);
+    assert.equal((await command(place, wrong, 'close')).code, 0);
+    assert.ok(fs.existsSync(path.join(place, 'data/shut')));
+    assert.equal((await command(place, wrong, 'open')).code, 0);
+    assert.equal(fs.existsSync(path.join(place, 'data/shut')), false);
+  });
+}
+
 for (const [settings, code, words] of [
   [{ DB_TYPE: 'mysql' }, 2, "cannot start: DB_TYPE is 'mysql'"],
   [{ DB_TYPE: 'postgresql' }, 2, 'cannot start: DB_PASS is not set'],
