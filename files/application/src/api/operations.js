@@ -49,7 +49,7 @@ class Operations {
     if (!UUID.test(token ?? '')) throw new ApiError(400, 'token has to be a uuid');
     const { sequelize, type } = this.database;
     // Looked for each time: the table may come while the application runs.
-    const table = (await this.database.read(() => readTables(sequelize))).get('migrationcanary');
+    const table = (await this.database.read(() => readTables(sequelize))).get(CANARY);
     if (!table) throw new ApiError(404, `there is no table ${CANARY} in the database (${type})`);
     const options = { bind: [token.toLowerCase(), new Date().toISOString()], type: QueryTypes.INSERT };
     const insert = `INSERT INTO ${CANARY} (token, written_at) VALUES ($1, $2)`;

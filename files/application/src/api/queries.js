@@ -4,9 +4,9 @@
 // docs/application.md.
 
 const { DataTypes, Op, cast, col, fn, literal, where } = require('sequelize');
+const { UUID } = require('../models/validations');
 const { ApiError } = require('./errors');
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const MOST_ROWS = 200;
 
 /** Whether a text can be a key of this model; PostgreSQL refuses a uuid that is none, SQLite finds nothing. */

@@ -9,7 +9,7 @@ module.exports = {
   async up(queryInterface, { DataTypes }) {
     const { sequelize } = queryInterface;
     const users = (await readTables(sequelize)).get('users');
-    if (sequelize.getDialect() === 'postgres' || users.columns.has('deletedat')) {
+    if (sequelize.getDialect() === 'postgres' || users.columns.get('deletedAt')) {
       await verify(sequelize, [['users', 'deletedAt']]);
     } else {
       await queryInterface.addColumn(users.name, 'deletedAt', { type: DataTypes.DATE });

@@ -3,11 +3,14 @@
 // The application's twelve tables, once. What a column is called and how it is typed is looked up in the database
 // (models/index.js); SQLite's deployed form is made from here as well (migrations/).
 
+const { LARGEST_INTEGER } = require('./validations');
+
 const kind = (name, more = {}) => ({ kind: name, ...more });
 const string = (more) => kind('string', more);
 const text = (more) => kind('text', more);
 const cents = (more) => kind('integer', { least: 0, ...more });
-const integer = (byDefault) => kind('integer', { byDefault });
+// A count; an integer on every PostgreSQL, where sums may be bigint.
+const integer = (byDefault, more) => kind('integer', { byDefault, most: LARGEST_INTEGER, ...more });
 const boolean = (byDefault) => kind('boolean', { byDefault });
 const date = (more) => kind('date', more);
 const json = (more) => kind('json', more);
@@ -47,7 +50,7 @@ const definitions = {
       twoFactorSecret: string(secret),
       twoFactorVerifiedAt: date(secret),
       twoFactorLockedUntil: date(secret),
-      twoFactorFailedAttempts: kind('integer', { byDefault: 0, ...secret }),
+      twoFactorFailedAttempts: integer(0, secret),
       backupCodes: jsonText(secret),
       googleId: string(secret),
       linkedinId: string(secret),

@@ -4,22 +4,21 @@ const { DataTypes } = require('sequelize');
 const { columnOf } = require('./columns');
 const { definitions } = require('./definitions');
 const { parseJson } = require('./json');
-const { folded, readTables } = require('./tables');
-
-const LONGEST_STRING = 255;
+const { readTables } = require('./tables');
+const { validations } = require('./validations');
 
 /**
  * Define the models on the tables that are there: `users` with `_id` and `firstName`, or `id` and `first_name`.
  * @param {Sequelize} sequelize
  * @returns {Promise<Object<string, Model>>}
- * @throws {Error} A table or column is missing; all that are missing in one message.
+ * @throws {Error} A table or column is missing, all that are missing in one message; or is there more than once.
  */
 async function loadModels(sequelize) {
   const tables = await readTables(sequelize);
   const missing = [];
   const models = {};
   for (const [name, definition] of Object.entries(definitions)) {
-    const table = tables.get(folded(definition.table));
+    const table = tables.get(definition.table);
     if (!table) {
       missing.push(`no table ${definition.table}`);
       continue;
@@ -59,7 +58,7 @@ function attributeOf(name, wanted, column, dialect) {
     field: column.name,
     type: typeOf(wanted, column, dialect),
     allowNull: !(wanted.required || wanted.primaryKey),
-    validate: validations(wanted),
+    validate: validations(wanted, column, dialect),
   };
   if (wanted.primaryKey) attribute.primaryKey = true;
   if (wanted.byDefault !== undefined) attribute.defaultValue = wanted.byDefault;
@@ -95,43 +94,6 @@ function typeOf(wanted, column, dialect) {
     default:
       return { string: DataTypes.STRING, text: DataTypes.TEXT, boolean: DataTypes.BOOLEAN }[wanted.kind];
   }
-}
-
-/** What PostgreSQL refuses and SQLite lets in is refused here, on both alike. */
-function validations(wanted) {
-  const rules = {};
-  if (wanted.isEmail) rules.isEmail = true;
-  if (wanted.labels) rules.isIn = { args: [wanted.labels], msg: `has to be one of ${wanted.labels.join(', ')}` };
-  if (wanted.kind === 'integer') {
-    rules.isWhole = (value) => {
-      if (!Number.isSafeInteger(value)) throw new Error('has to be a whole number');
-      if (value < (wanted.least ?? -Infinity)) throw new Error(`has to be at least ${wanted.least}`);
-    };
-  }
-  if (wanted.kind === 'date') {
-    // Sequelize would write the words "Invalid date" into SQLite.
-    rules.isTime = (value) => {
-      if (Number.isNaN(new Date(value).getTime())) throw new Error('has to be a time such as 2026-01-03T09:10:55.791Z');
-    };
-  }
-  if (wanted.kind === 'string') {
-    rules.isShort = (value) => {
-      // PostgreSQL counts code points.
-      if (typeof value !== 'string' || [...value].length > LONGEST_STRING) {
-        throw new Error(`has to be a text of at most ${LONGEST_STRING} characters`);
-      }
-    };
-  }
-  // Sequelize asks functions about NULL too; whether that may stand is said by allowNull.
-  return Object.fromEntries(
-    Object.entries(rules).map(([name, rule]) => [name, typeof rule === 'function' ? unlessMissing(rule) : rule]),
-  );
-}
-
-function unlessMissing(rule) {
-  return (value) => {
-    if (value !== null && value !== undefined) rule(value);
-  };
 }
 
 function gettingThrough(name, change) {

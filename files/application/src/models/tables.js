@@ -15,24 +15,54 @@ const QUERIES = {
      ORDER BY c.relname, a.attnum`,
 };
 
-/** The name without underscores and in lower case: how `first_name` and `firstName` are the same. */
+/** Tables or columns by their names, in whatever spelling: `first_name` is `firstName`. None is taken for another. */
+class ByName {
+  #found = new Map();
+  #where;
+
+  /** @param {string} where What stands before a name in messages. */
+  constructor(where = '') {
+    this.#where = where;
+  }
+
+  get size() {
+    return [...this.#found.values()].flat().length;
+  }
+
+  add(one) {
+    const alike = this.#found.get(folded(one.name)) ?? [];
+    this.#found.set(folded(one.name), [...alike, one]);
+  }
+
+  /** @throws {Error} There are several. */
+  get(name) {
+    const alike = this.#found.get(folded(name)) ?? [];
+    if (alike.length < 2) return alike[0];
+    const names = alike.map((each) => `"${each.name}"`).join(' and ');
+    throw new Error(`the database has ${this.#where}${name} as ${names}: rename what is not the application's`);
+  }
+}
+
 function folded(name) {
   return name.replaceAll('_', '').toLowerCase();
 }
 
 /**
  * Look which tables and columns there are.
- * @returns {Promise<Map<string, {name: string, columns: Map<string, {name: string, type: string}>}>>} By folded names.
+ * @returns {Promise<ByName>} Of `{name: string, columns: ByName}`, and those of `{name: string, type: string}`.
  */
 async function readTables(sequelize) {
   const rows = await sequelize.query(QUERIES[sequelize.getDialect()], { type: QueryTypes.SELECT, raw: true });
-  const tables = new Map();
+  const tables = new ByName();
+  let table;
   for (const row of rows) {
-    const table = tables.get(folded(row.table)) ?? { name: row.table, columns: new Map() };
-    tables.set(folded(row.table), table);
-    table.columns.set(folded(row.column), { name: row.column, type: row.type.toLowerCase() });
+    if (row.table !== table?.name) {
+      table = { name: row.table, columns: new ByName(`${row.table}.`) };
+      tables.add(table);
+    }
+    table.columns.add({ name: row.column, type: row.type.toLowerCase() });
   }
   return tables;
 }
 
-module.exports = { folded, readTables };
+module.exports = { readTables };

@@ -1,7 +1,7 @@
 'use strict';
 
 const { columnOf } = require('./columns');
-const { folded, readTables } = require('./tables');
+const { readTables } = require('./tables');
 
 /**
  * Look whether columns are there, under any of the names that the models know.
@@ -12,7 +12,7 @@ const { folded, readTables } = require('./tables');
 async function verify(sequelize, wanted) {
   const tables = await readTables(sequelize);
   const missing = wanted.filter(([table, name]) => {
-    const found = tables.get(folded(table));
+    const found = tables.get(table);
     return !found || !columnOf(found, name);
   });
   if (missing.length > 0) {

@@ -13,6 +13,8 @@ const USER = {
   role: 'client',
 };
 
+const PAYMENT = { projectId: key(100), type: 'REFUND', amount: -5, provider: 'x' };
+
 for (const type of TYPES) {
   test(`${type}: a user is created, read, found, changed and deleted softly`, async (t) => {
     const { ask } = await startApplication(t, type);
@@ -77,6 +79,34 @@ for (const type of TYPES) {
       '/users/search',
     ]) {
       assert.equal((await ask('GET', target)).status, 400, target);
+    }
+  });
+
+  test(`${type}: what SQLite would store and PostgreSQL refuses is refused`, async (t) => {
+    const { ask } = await startApplication(t, type);
+    const noKey = type === 'sqlite' ? 'it refers to a row that is not there' : 'from: has to be a uuid in lower case';
+    for (const [target, body, words] of [
+      [`/users/${key(1)}`, { role: ['client'] }, 'role: has to be one of client, '],
+      [`/users/${key(1)}`, { isEmailVerified: 'yes' }, 'isEmailVerified: has to be true or false'],
+      [`/users/${key(1)}`, { twoFactorEnabled: 2 }, 'twoFactorEnabled: has to be true or false'],
+      [`/users/${key(1)}`, { twoFactorFailedAttempts: 2 ** 31 }, 'twoFactorFailedAttempts: has to be at most 2147483647'],
+      [`/projects/${key(100)}`, { description: 5 }, 'description: has to be a text'],
+      [`/projects/${key(100)}`, { freelancer: 5 }, 'freelancer: has to be a'],
+      [`/projects/${key(100)}`, { deadline: false }, 'deadline: has to be a time'],
+      [`/projects/${key(100)}`, { deadline: '+010000-01-01T00:00:00Z' }, 'deadline: has to be a time'],
+      [`/projects/${key(100)}`, { deadline: '0000-01-01T00:00:00Z' }, 'deadline: has to be a time'],
+      ['/transactions', { ...PAYMENT, from: 'abc' }, noKey],
+      ['/transactions', { ...PAYMENT, disputeId: 5 }, 'disputeId: has to be a'],
+    ]) {
+      const answer = await ask(target === '/transactions' ? 'POST' : 'PATCH', target, body);
+      assert.equal(answer.status, 400, JSON.stringify([body, answer]));
+      assert.ok(answer.body.error.startsWith(words), JSON.stringify([words, answer]));
+    }
+    const whole = { isEmailVerified: true, twoFactorFailedAttempts: 2 ** 31 - 1, role: 'admin' };
+    assert.equal((await ask('PATCH', `/users/${key(1)}`, whole)).status, 200);
+    for (const deadline of ['9999-12-31T23:59:59.999Z', '1000-01-01T00:00:00.000Z']) {
+      assert.equal((await ask('PATCH', `/projects/${key(100)}`, { deadline })).body.deadline, deadline);
+      assert.equal((await ask('GET', `/projects/${key(100)}`)).body.deadline, deadline);
     }
   });
 

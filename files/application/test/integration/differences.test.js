@@ -207,6 +207,11 @@ test('a text beyond its length, a fraction, a false time go into SQLite; the mod
     [{ role: 'king' }, '22P02'],
     [{ twoFactorFailedAttempts: 'abc' }, '22P02'],
     [{ resetPasswordExpires: 'soon' }, '22007'],
+    [{ role: ['client'] }, '22P02'],
+    [{ isEmailVerified: 'maybe' }, '22P02'],
+    [{ twoFactorFailedAttempts: 2 ** 31 }, '22003'],
+    [{ resetPasswordExpires: false }, '22007'],
+    [{ resetPasswordExpires: '0000-01-01T00:00:00Z' }, '22008'],
   ]) {
     const past = async ({ models }) => {
       await models.User.create(user(changes), { validate: false });
@@ -220,6 +225,32 @@ test('a text beyond its length, a fraction, a false time go into SQLite; the mod
     };
     assert.deepEqual(await each(refused), { sqlite: 'refused', postgresql: 'refused' });
   }
+});
+
+test('a time before the year 1000 is read from SQLite as another one; the models let in neither it nor one after 9999', async () => {
+  for (const [time, years] of [
+    ['0099-01-01T00:00:00Z', { sqlite: 1999, postgresql: 99 }],
+    ['+010000-01-01T00:00:00Z', { sqlite: 10000, postgresql: 10000 }],
+  ]) {
+    const read = async ({ models }) => {
+      const [values, where] = [{ resetPasswordExpires: time }, { id: key(2) }];
+      await models.User.update(values, { where, validate: false, silent: true });
+      const { resetPasswordExpires } = await models.User.findByPk(key(2));
+      await assert.rejects(models.User.update(values, { where }), { name: 'SequelizeValidationError' });
+      return resetPasswordExpires.getUTCFullYear();
+    };
+    assert.deepEqual(await each(read), years, time);
+  }
+});
+
+test('a text that is no uuid goes into SQLite as a key that refers to no table, and the models leave it there', async () => {
+  const payment = { projectId: key(100), type: 'REFUND', amount: -5, provider: 'x', disputeId: 'abc' };
+  const written = async ({ models }) => {
+    await models.Transaction.create(payment);
+    return 'written';
+  };
+  const refused = 'Validation error: has to be a uuid in lower case';
+  assert.deepEqual(await each(written), { sqlite: 'written', postgresql: refused });
 });
 
 test("jsonb sorts an object's keys and keeps one of two; the application reads objects on both", async () => {

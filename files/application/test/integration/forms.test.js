@@ -8,9 +8,11 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { QueryTypes } = require('sequelize');
 const {
+  TYPES,
   administer,
   command,
   directory,
+  environmentFor,
   freshPostgresql,
   freshSqlite,
   openDatabase,
@@ -52,6 +54,29 @@ for (const [type, options, table, keyColumn] of FORMS) {
         .findAll({ limit: 3 })
         .catch((error) => assert.fail(`${definition.table}: ${error.message}`));
     }
+  });
+}
+
+test("a sum above the deployed table's integer is refused before PostgreSQL sees it", async (t) => {
+  const { ask } = await startApplication(t, 'postgresql', { profile: 'contralock_deployed' });
+  const { status, body } = await ask('PATCH', '/projects/00000000-0000-4000-8000-000000000100', { budget: 2 ** 31 });
+  assert.deepEqual([status, body.error], [400, 'budget: has to be at most 2147483647']);
+});
+
+for (const type of TYPES) {
+  test(`${type}: of two tables or columns that one name fits none is taken for the other`, async (t) => {
+    const place = directory(t);
+    const settings = readSettings(place, await environmentFor(t, type, place));
+    const database = await ApplicationDatabase.open(settings);
+    t.after(() => database.close());
+    const alter = (sql) => (type === 'sqlite' ? database.sequelize.query(sql) : administer(settings.name, sql));
+    await alter('CREATE TABLE "WalletTransactions" (x integer)');
+    const tables = /the database has wallet_transactions as "WalletTransactions" and "wallet_transactions": rename/;
+    await assert.rejects(serve(settings), tables);
+    await alter('DROP TABLE "WalletTransactions"');
+    const [first, second] = type === 'sqlite' ? ['firstName', 'first_name'] : ['first_name', 'firstName'];
+    await alter(`ALTER TABLE users ADD COLUMN "${second}" text`);
+    await assert.rejects(serve(settings), new RegExp(`the database has users.firstName as "${first}" and "${second}"`));
   });
 }
 
