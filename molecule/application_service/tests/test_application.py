@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conftest import answers
+from conftest import answers, main_pid
 
 COMMAND = "/opt/contralock-sample/contralock"
 ASK = "import sys, urllib.request as r; print(r.urlopen('http://127.0.0.1:5000' + sys.argv[1], timeout=5).status)"
@@ -45,3 +45,15 @@ def test_recorded_calls_have_the_same_answers_twice(app1):
     assert len(found) > 30
     assert {each["status"] for each in found} == {200, 400, 404}
     assert command(app1, "replay") == first
+
+
+def test_what_a_killed_run_installed_is_started_by_the_next(app1, verbs):
+    app1.check_output("echo an older version > /opt/contralock-sample/started")
+    pid = main_pid(app1)
+    run = verbs(["sample_application"])
+    assert run.returncode == 0, run.message()
+    started = main_pid(app1)
+    assert started != pid
+    again = verbs(["sample_application"])
+    assert (again.returncode, again.changed) == (0, []), again.message()
+    assert main_pid(app1) == started
