@@ -133,8 +133,16 @@ def parser_of(description: str | None, epilog: str | None = None) -> argparse.Ar
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add the SQLite file."""
     parser.add_argument(
-        "source", type=Path, metavar="FILE.sqlite", help="the SQLite file, which nobody writes meanwhile"
+        "source", type=source_name, metavar="FILE.sqlite", help="the SQLite file, which nobody writes meanwhile"
     )
+
+
+def source_name(text: str) -> Path:
+    """Read the name of a file; empty is what a variable of the shell is that nobody has set."""
+    path = Path(text)
+    if not path.name:
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return path
 
 
 def number_from(least: int) -> Callable[[str], int]:

@@ -94,7 +94,7 @@ with open("/run/answers", "w", buffering=1) as file:
         if said != last:
             print(json.dumps([begun, *said]), file=file)
         last = said
-        # To be refused costs nothing, and it is then that nobody may get in for a moment; an answer is a dozen of queries.
+        # To be refused costs nothing, and it is then that nobody may get in for a moment; an answer is many queries.
         time.sleep(0.3 if said[0] == 200 else 0.05)
 """
 

@@ -38,6 +38,11 @@ WRITERS = [
 #: {strange} a page that somebody else has written.
 CASES = [
     *((name, ("--no-such-option",), "--help lists the options") for name in NAMES),
+    *(
+        (f"{name}.py", ("", *MOVE[1:]), "'' names no file")
+        for name in ("assess_source", "transfer_data", "compare_databases")
+    ),
+    ("draft_profile.py", ("/", "--output", "{here}/draft"), "'/' names no file"),
     ("assess_source.py", (*MOVE, "--html", "{here}/none/page.html"), "--html: there is no folder"),
     ("assess_source.py", (*MOVE, "--html", "{here}"), "--html: '{here}' is a folder"),
     ("assess_source.py", (*MOVE, "--workers", "0"), "--workers: 0 is less than 1"),
