@@ -75,7 +75,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def whole_numbers(text: str) -> tuple[int, ...]:
     """Read numbers that commas separate."""
-    return tuple(int(each) for each in text.split(","))
+    try:
+        return tuple(int(each) for each in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers such as 1,4,16") from None
 
 
 def read_workload(path: Path) -> Workload:

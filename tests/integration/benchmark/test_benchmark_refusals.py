@@ -107,6 +107,20 @@ def test_the_live_port_is_refused(places: tuple[Place, Place], tmp_path: Path) -
         refuse_live(replace(places[0], url="http://127.0.0.1:5000"), read_live(env))
 
 
+def test_databases_with_other_rows_are_refused(places: tuple[Place, Place], tmp_path: Path) -> None:
+    """As a scratch database is into which nobody has loaded anything: it is fast, and its money is all there."""
+    sqlite, postgresql = places
+    other = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(sqlite.file)) as session, closing(sqlite3.connect(other)) as copy:
+        session.backup(copy)
+        copy.execute("DELETE FROM wallets WHERE rowid = (SELECT max(rowid) FROM wallets)")
+        copy.commit()
+    number = len(balances(sqlite, WORKLOAD))
+    said = f"do not hold the same rows: {number - 1} accounts in sqlite, {number} accounts in postgresql"
+    with pytest.raises(MigrationError, match=said):
+        measure(request(replace(sqlite, file=other), postgresql))
+
+
 def test_what_cannot_be_measured_is_said(places: tuple[Place, Place], tmp_path: Path) -> None:
     sqlite, postgresql = places
     for changes, said in (

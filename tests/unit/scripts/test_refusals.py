@@ -42,6 +42,7 @@ CASES = [
         (f"{name}.py", ("", *MOVE[1:]), "'' names no file")
         for name in ("assess_source", "transfer_data", "compare_databases")
     ),
+    ("benchmark_application.py", ("--clients", "0,x"), "'0,x' is no list of whole numbers"),
     ("draft_profile.py", ("/", "--output", "{here}/draft"), "'/' names no file"),
     ("assess_source.py", (*MOVE, "--html", "{here}/none/page.html"), "--html: there is no folder"),
     ("assess_source.py", (*MOVE, "--html", "{here}"), "--html: '{here}' is a folder"),

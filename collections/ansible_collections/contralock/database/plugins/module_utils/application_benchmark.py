@@ -83,6 +83,7 @@ def measure(request: Request, progress: Progress = no_progress) -> dict[str, Any
             require_scratch(place.target)
         if place.url and "application" in request.ways:
             wait_for(place.url)
+    _assert_same_accounts(request)
     picked = _picked(request)
     loads = list(_loads(request))
     top = 0.0
@@ -101,6 +102,17 @@ def measure(request: Request, progress: Progress = no_progress) -> dict[str, Any
         progress({"line": what, "table": what, "rows": number, "of_rows": total, "seconds_left": left})
         measured[number % len(loads)].append(_measured(load, picked))
     return _document(request, [_median(each) for each in measured], top)
+
+
+def _assert_same_accounts(request: Request) -> None:
+    """Refuse databases with other rows: what is done to one could not be done to the other."""
+    accounts = {place.database: balances(place, request.workload).keys() for place in request.places}
+    if len(accounts) > 1 and len(set(map(frozenset, accounts.values()))) > 1:
+        held = ", ".join(f"{len(keys)} accounts in {database}" for database, keys in accounts.items())
+        raise MigrationError(
+            f"the databases that are to be compared do not hold the same rows: {held}",
+            "Load the very copy that is measured into the scratch database (transfer_data.py --discard-rows)",
+        )
 
 
 def most_seconds(measurements: int, seconds: float, warm_up: float) -> int:

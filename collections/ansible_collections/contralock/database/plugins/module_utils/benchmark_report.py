@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,10 @@ def groups_of(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def found_right(document: Mapping[str, Any]) -> bool:
-    """Return whether each database has completed something, and all money was there after each measurement."""
-    done: dict[str, int] = {}
+    """Return whether each database has completed something of each mix, and all money was there afterwards."""
+    done: Counter[tuple[str, ...]] = Counter()
     for each in document["measurements"]:
-        done[each["database"]] = done.get(each["database"], 0) + each["operations"]
+        done[each["database"], each["workload"], each["way"]] += each["operations"]
     return all(done.values()) and money_told(document)[0]
 
 

@@ -159,7 +159,8 @@ def assert_integrity(connection: sqlite3.Connection) -> None:
     with explained("the source"):
         # One more than is shown, so that "and more" can be said. 'ok' is the answer when there is nothing.
         rows = connection.execute(f"PRAGMA integrity_check({SHOWN_FINDINGS + 1})").fetchall()
-        found = [bytes(row[0]).decode(errors="backslashreplace") for row in rows]
+        # One finding may have lines of its own, below a line that names the database.
+        found = ["; ".join(bytes(row[0]).decode(errors="backslashreplace").splitlines()) for row in rows]
         if found == ["ok"]:
             return
         nulls = list(_forbidden_nulls(connection, set(found)))

@@ -202,7 +202,7 @@ def _be_a_client(load: Load, drawing: Drawing, client: Client, begin: float, tal
             client.do(operation, values)
         except OperationError as failed:
             kind = failed.kind
-            tally.words[str(failed)[:200]] += 1
+            tally.words[" ".join(str(failed).split())[:200]] += 1
             tally.uncertain += bool(failed.unknown and operation.moves)
         else:
             if operation.moves:
