@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ansible_collections.contralock.database.plugins.module_utils.columnar_reader import RowRange, read_columns
+from ansible_collections.contralock.database.plugins.module_utils.source_wait import lacks_log
 
 from tests.unit.source.read_cells import COUNT, by_rows, whole
 
@@ -39,6 +40,11 @@ def test_what_only_the_wal_has_is_read_too(make: Make, tmp_path: Path) -> None:
         for ending in ("", "-wal"):
             copy.with_name(copy.name + ending).write_bytes(path.with_name(path.name + ending).read_bytes())
     assert copy.with_name("copy.sqlite-wal").stat().st_size
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere/link.sqlite"
+    link.symlink_to(copy)
+    assert lacks_log(link) == ""
+    assert whole(read_columns(link, "t", ["a", "b"])) == by_rows(copy, ["a", "b"])
     assert whole(read_columns(copy, "t", ["a", "b"])) == by_rows(copy, ["a", "b"])
     assert sum(batch[0].length for batch in read_columns(copy, "t", ["a"], rows=RowRange(2, 3))) == 2
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 from .cells import Cells
 from .errors import MigrationError
 from .row_selection import PART_ROWS, RowRange, Selection, select_rows, split_rows
-from .source_file import RESTORE, STOP_WRITER, data_version, explained, open_source, table_of_source
+from .source_file import RESTORE, STOP_WRITER, data_version, explained, open_source, side_file, table_of_source
 from .source_reader import BATCH_BYTES, BATCH_ROWS
 from .source_watch import written_meanwhile
 from .storage_classes import NULL, Learned, asked, guarded, learn_classes, open_driver
@@ -88,7 +88,7 @@ def read_columns(
             in_wal_mode = connection.execute("PRAGMA journal_mode").fetchone()[0] == b"wal"
         try:
             # Closed here and below: SQLite's objects belong to the thread that made them.
-            if in_wal_mode and _has_content(path.with_name(f"{path.name}-wal")):
+            if in_wal_mode and _has_content(side_file(path, "-wal")):
                 with closing(_by_rows(connection, selection, what, _UNKNOWN_ROWS)) as small:
                     yield from _gathered(small, batch_rows)
             else:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .errors import MigrationError
 from .file_holders import describe_holders
-from .source_file import LOCK_WAIT_SECONDS, SIDE_FILES, open_source
+from .source_file import LOCK_WAIT_SECONDS, SIDE_FILES, open_source, side_file
 
 LOOK_SECONDS = 0.5
 _LOCKED = "SQLITE_BUSY"
@@ -80,7 +80,7 @@ def lacks_log(path: Path) -> str:
     Whoever closes it last takes the -wal away, so it may well be whole. It looks at the file without SQLite, which
     would end all locks that this process has on it.
     """
-    if path.with_name(f"{path.name}-wal").exists():
+    if side_file(path, "-wal").exists():
         return ""
     try:
         if not path.is_file():
@@ -109,7 +109,7 @@ def no_side_files_left(path: Path) -> Iterator[None]:
     A reader of a file in WAL mode makes a -wal and a -shm and may not remove them; SQLite does so when a connection
     that may write is the last to close (https://www.sqlite.org/walformat.html). With an empty -wal nothing is written.
     """
-    sides = [path.with_name(path.name + ending) for ending in SIDE_FILES]
+    sides = [side_file(path, ending) for ending in SIDE_FILES]
     clean = not any(side.exists() for side in sides)
     try:
         yield

@@ -14,7 +14,7 @@ from os import stat_result
 from pathlib import Path
 
 from .errors import MigrationError
-from .source_file import data_version, explained, open_source
+from .source_file import data_version, explained, open_source, side_file
 
 #: A file by device, inode, size and time of its last change; None where there is none, or nothing in it.
 _State = tuple[int, int, int, int] | None
@@ -81,7 +81,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _states(path: Path) -> tuple[_State, _State]:
     """Return the states of the file and its write-ahead log; readers make the latter, and it is empty then."""
-    return _state(path), _state(path.with_name(f"{path.name}-wal"))
+    return _state(path), _state(side_file(path, "-wal"))
 
 
 def _state(path: Path) -> _State:
