@@ -144,3 +144,19 @@ def test_expired_certificate_is_refused_and_renewed(db1, app1, probe, secret, ru
     assert any("Install the server's certificate" in task for _, task in run.changed), run.changed
     (through_library,) = probe((conninfo(user="contralock_owner"), secret("owner")))
     assert through_library["error"] is None
+
+
+#: Takes longer than what is logged for being slow, and has a value that its text has not.
+SLOW = """
+import psycopg, sys
+psycopg.connect(sys.argv[1]).execute("SELECT pg_sleep(1.1), %s::text", ["nobody-may-read-this"])
+"""
+
+
+def test_a_slow_statement_is_logged_without_its_values(app1, db1, secret):
+    command = ("/opt/contralock-migration/venv/bin/python", "-c", SLOW, conninfo(user="contralock_owner"))
+    done = execute(app1, *command, PGPASSWORD=secret("owner"))
+    assert done.returncode == 0, done
+    log = db1.file(LOG).content_string
+    assert "SELECT pg_sleep(1.1), $1::text" in log
+    assert "nobody-may-read-this" not in log

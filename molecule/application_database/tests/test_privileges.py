@@ -142,3 +142,20 @@ def test_owner_makes_and_drops_a_database_beside(app1, secret):
     statements = ["CREATE DATABASE beside TEMPLATE template0 ENCODING UTF8 LOCALE 'C.UTF-8'", "DROP DATABASE beside"]
     assert set(states(app1, statements, **owner).values()) == {"00000"}
     assert states(app1, ["CREATE ROLE beside"], **owner) == {"CREATE ROLE beside": REFUSED}
+
+
+def test_a_role_that_comes_after_the_tables_may_work_on_them(run_playbook, administer, app1, secret):
+    """As one that was dropped and made anew has nothing: default privileges are of what comes later."""
+    administer(
+        "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM contralock_user;"
+        "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM contralock_user",
+        "contralock",
+    )
+    user = {"password": secret("user"), "user": "contralock_user"}
+    question = ["SELECT FROM users LIMIT 1"]
+    assert set(states(app1, question, **user).values()) == {REFUSED}
+    run = run_playbook("playbooks/prepare.yml", "--tags", "database")
+    assert run.returncode == 0, run.message()
+    task = "Let a role that came later work on the rows of what the owner has created"
+    assert run.changed == [("db1", f"application_database : {task}")]
+    assert set(states(app1, question, **user).values()) == {"00000"}

@@ -15,4 +15,16 @@ SELECT NOT EXISTS (SELECT FROM pg_database AS d, aclexplode(coalesce(d.datacl, a
        -- By a grant of its own: what comes by PUBLIC goes with it.
        EXISTS (SELECT FROM pg_database AS d, application, aclexplode(d.datacl) AS a
                 WHERE d.datname = current_database() AND a.grantee = application.oid AND a.privilege_type = 'CONNECT')
-         AS may_connect
+         AS may_connect,
+       -- What gives a role that has nothing yet, as it came after the tables, what default privileges give one that came before.
+       (SELECT coalesce(string_agg(format('GRANT %%s ON %%s public.%%I TO %%I', wanted,
+                                          CASE kind.key WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname, %(user)s::text), '; '), '')
+          FROM owner, application, json_each(%(default_privileges)s::json) AS kind,
+               json_array_elements_text(kind.value) AS wanted, pg_class AS c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relowner = owner.oid
+           AND c.relkind = ANY (CASE kind.key WHEN 'S' THEN ARRAY['S'] ELSE ARRAY['r', 'p', 'v', 'm', 'f'] END::"char"[])
+           AND NOT EXISTS (SELECT FROM pg_class AS granted, aclexplode(granted.relacl) AS a
+                            WHERE granted.relnamespace = 'public'::regnamespace AND a.grantee = application.oid)
+           AND NOT EXISTS (SELECT FROM pg_class AS its_own
+                            WHERE its_own.relnamespace = 'public'::regnamespace AND its_own.relowner = application.oid))
+         AS grants

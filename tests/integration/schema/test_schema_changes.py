@@ -107,6 +107,9 @@ def test_a_failed_change_leaves_nothing_and_the_earlier_ones_stay(connection: Co
         "0003_bio.up.sql, line 2",
         "(applied in this run and kept: 0002_users)",
     )
+    unfinished = ("ALTER TABLE users\n    ADD COLUMN note\n", "--")
+    words = "0003_bio.up.sql, line 3 (its end): syntax error at end of input"
+    refused(connection, Request(changes_of(TYPES, USERS, unfinished)), words)
     assert error.details["applied"] == ["0002_users"]
     assert error.details["version"] == "0002_users"
     assert recorded(database.conninfo) == NAMES[:2]

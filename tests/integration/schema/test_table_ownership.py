@@ -204,3 +204,13 @@ def test_no_tables_are_no_fault(connection: Connection, application: str) -> Non
     nothing = changes_of(("SELECT 1;", "SELECT 1;"))
     assert perform(connection, Request(nothing, tables_owner=application)).handed_over == []
     assert perform(connection, Request(nothing, "reverted", tables_owner=application)).version is None
+
+
+def test_of_what_is_taken_back_the_application_keeps_no_right(connection: Connection, application: str) -> None:
+    """With the last record the mark goes, by which anybody knew what to take back."""
+    connection.execute("CREATE TABLE before (a integer)")
+    perform(connection, Request(CHANGES, tables_owner=application))
+    perform(connection, Request(CHANGES, state="reverted", tables_owner=application, allow_data_loss=True))
+    query = "SELECT has_schema_privilege(%s, 'public', 'CREATE')"
+    assert connection.execute(query, [application]).fetchone() == (False,)
+    assert application not in owners(connection)

@@ -164,7 +164,8 @@ def perform(connection: Connection, request: Request, tell: Callable[[str], None
                 done.append(step.name)
                 tell(f"{said} {step.name} in {report.durations[step.name]} ms")
             with _naming_the_done(done, report, said):
-                report.handed_over = _hand_over(connection, request)
+                # Without a record there is nothing to give, and no place to note it in.
+                report.handed_over = _hand_over(connection, request) if report.version else []
         return report
 
 
@@ -280,10 +281,13 @@ def _revert(connection: Connection, request: Request, change: Change) -> str | N
     what = f"{change.name}.down.sql"
     with _refusals(what), connection.transaction():
         prepare_transaction(connection, request.schema, request.lock_wait)
-        record = read_records(connection)[-1]
+        record, *earlier = reversed(read_records(connection))
         if not request.allow_data_loss:
             _refuse_loss(connection, request, change)
         run_text(connection, change, "down")
+        if not earlier:
+            # With the last record goes the mark of whom the tables were given to: nobody would know what to take back.
+            hand_over(connection, request.schema, "")
         prepare_transaction(connection, request.schema, request.lock_wait)
         _refuse_remains(what, record.catalog_before, snapshot(connection, request.schema).description)
         remove_record(connection, change.name)

@@ -97,8 +97,10 @@ def refusal(error: psycopg.Error, what: str, text: str = "") -> MigrationError:
     message = diag.message_primary or " ".join(str(error).split())
     place = ""
     if text and diag.internal_position and diag.internal_query == text:
+        # At the end of its input the server means the place behind the last line break.
         number = text.count("\n", 0, int(diag.internal_position) - 1) + 1
-        place = f", line {number} ({text.splitlines()[number - 1].strip()[:120]})"
+        line = text.split("\n")[number - 1].strip()
+        place = f", line {number} ({line[:120] or 'its end'})"
     elif (error.sqlstate or "").startswith("22"):
         message = message.partition(': "')[0]
     state = error.sqlstate or "08"
