@@ -58,7 +58,7 @@ demo-clean: setup  ## Remove the demo's hosts, its network and its secrets
 
 ##@ Test it
 .PHONY: test
-test: lint unit application molecule  ## Lint, unit and integration tests, Molecule: everything that has to hold
+test: lint code molecule  ## Lint, unit and integration tests, Molecule: everything that has to hold
 	@echo "make test: everything passed"
 
 .PHONY: test-all
@@ -75,14 +75,23 @@ lint: setup  ## ansible-lint (production profile), yamllint, ruff, mypy on the l
 	ANSIBLE_HOST_PATTERN_MISMATCH=ignore ansible-lint --offline || failed=$$?; \
 	wait $$types || failed=$$?; exit $$failed
 
+# One more than two processors: each waits now and then, for a server, a process or a disk.
+PYTEST := pytest -q -n 3 --dist worksteal
+NODE_TESTS := molecule/shared/run_node_tests.py
+
+.PHONY: code
+code: setup test-packages  ## The next two, side by side: the application's tests wait for most of their time
+	@$(NODE_TESTS) & application=$$!; failed=0; \
+	$(PYTEST) || failed=$$?; \
+	wait $$application || failed=$$?; exit $$failed
+
 .PHONY: unit
 unit: setup test-packages  ## Unit tests, and integration tests against a private PostgreSQL cluster
-	@# One more than two processors: each waits now and then, for a server, a process or a disk.
-	pytest -q -n 3 --dist worksteal
+	$(PYTEST)
 
 .PHONY: application
 application: setup  ## Unit and integration tests of the Node application, in containers of the host images
-	@molecule/shared/run_node_tests.py
+	@$(NODE_TESTS)
 
 .PHONY: molecule
 molecule: setup  ## Role and journey tests on real hosts (SCENARIOS="prepare ..." for some)
