@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -163,6 +164,20 @@ def seconds(text: str) -> float:
     return found
 
 
+def looked_at(read: Callable[[str], Path]) -> Callable[[str], Path]:
+    """Refuse a name that the system will not look at (a folder that may not be entered) like any other bad option."""
+
+    @functools.wraps(read)
+    def reading(text: str) -> Path:
+        try:
+            return read(text)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be looked at: {error.strerror}") from None
+
+    return reading
+
+
+@looked_at
 def new_file(text: str) -> Path:
     """Read the name of a file that is going to be written, and refuse it before the work and not after it."""
     path = Path(text)
@@ -190,6 +205,7 @@ def _is_own(path: Path) -> bool:
     return not beginning or any(mark in beginning for start, mark in OWN_MARKS if beginning.startswith(start))
 
 
+@looked_at
 def folder(text: str) -> Path:
     """Read the name of a folder that is there or can be made."""
     path = Path(text)
@@ -386,7 +402,7 @@ def _answered(answer: Answer, given: argparse.Namespace, name: str, notes: list[
             say(last)
     if fault := take_fault():
         ended = (last or list(answer.lines)[-1]).strip()
-        tell(f"{name}: done, and the answer could not be written ({fault}). It ends with: {ended}")
+        tell(f"{name}: ended, and the answer could not be written ({fault}). It ends with: {ended}")
         return EXIT_UNKNOWN
     return EXIT_YES if answer.yes else EXIT_NO
 

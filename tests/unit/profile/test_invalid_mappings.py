@@ -294,7 +294,7 @@ def test_a_missing_mapping_is_named(profile_folder: Path) -> None:
 
 def test_a_folder_in_place_of_the_mapping_is_named(profile_folder: Path) -> None:
     (profile_folder / "mapping.yml").mkdir()
-    with pytest.raises(MigrationError, match=r"sample/mapping\.yml cannot be read: Is a directory"):
+    with pytest.raises(MigrationError, match=r"sample/mapping\.yml cannot be read: Is a directory. Put the profile's"):
         load_profile(profile_folder)
 
 

@@ -54,16 +54,34 @@ def test_cycles_self_references_and_tables_without_rowids_stay_complete(make):
         assert connection.execute("SELECT id FROM a WHERE id = 'a999'").fetchall() == [("a999",)]
 
 
-def test_parts_that_refer_to_nothing_keep_about_the_fraction_and_one_row_at_least(make):
-    path = make("""
-        CREATE TABLE many (x); CREATE TABLE one (x);
+#: Numbers of rows: counted, milliseconds, random ones of 63 bits, and below zero.
+ROWIDS = ["i", "1700000000000 + i * 977", "(i * 922337203685477) % 9223372036854775807", "-i"]
+
+
+@pytest.mark.parametrize("rowid", ROWIDS)
+def test_parts_that_refer_to_nothing_keep_about_the_fraction_and_one_row_at_least(make, rowid):
+    path = make(f"""
+        CREATE TABLE many (x INTEGER PRIMARY KEY); CREATE TABLE one (x);
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
-        INSERT INTO many SELECT i FROM n;
+        INSERT INTO many SELECT {rowid} FROM n;
         INSERT INTO one VALUES (1);
     """)
     rows = cut_to_subset(path, 0.1)
     assert rows["one"] == (1, 1)
     assert 900 <= rows["many"][1] <= 1100
+
+
+def test_the_application_s_triggers_have_no_say(make):
+    path = make(
+        CHAIN
+        + """
+        CREATE TABLE log (x);
+        CREATE TRIGGER "never deleted" BEFORE DELETE ON a BEGIN SELECT RAISE(ABORT, 'rows are never deleted'); END;
+        CREATE TRIGGER noted AFTER DELETE ON b BEGIN INSERT INTO log VALUES (old.id); END;
+    """
+    )
+    assert cut_to_subset(path, 0.05)["log"] == (0, 0)
+    assert faults(path) == []
 
 
 def test_the_whole_stays_the_whole(make):

@@ -43,6 +43,8 @@ CASES = [
         for name in ("assess_source", "transfer_data", "compare_databases")
     ),
     ("benchmark_application.py", ("--clients", "0,x"), "'0,x' is no list of whole numbers"),
+    ("assess_source.py", (*MOVE, "--html", "{here}/" + "x" * 300), "cannot be looked at: File name too long"),
+    ("transfer_data.py", (*MOVE, "--directory", "{here}/" + "x" * 300), "cannot be looked at: File name too long"),
     ("draft_profile.py", ("/", "--output", "{here}/draft"), "'/' names no file"),
     ("assess_source.py", (*MOVE, "--html", "{here}/none/page.html"), "--html: there is no folder"),
     ("assess_source.py", (*MOVE, "--html", "{here}"), "--html: '{here}' is a folder"),

@@ -79,7 +79,7 @@ def test_what_was_done_is_told_when_its_answer_cannot_be(
     said = play("show_run.py", "--root", str(tmp_path), "--list", *form)
     assert said.code == 2
     assert said.err.startswith(
-        f"show: done, and the answer could not be written ({FULL}). It ends with: {run.id}  open"
+        f"show: ended, and the answer could not be written ({FULL}). It ends with: {run.id}  open"
     )
     assert said.err.count("\n") == 1
     # What nobody wanted to be told is not missed.
@@ -103,7 +103,7 @@ def test_lines_may_be_read_in_part_and_an_object_may_not(
     assert capsys.readouterr().err == ""
     assert run_into_left(json=True, quiet=False) == 2
     assert capsys.readouterr().err == (
-        "look: done, and the answer could not be written (Broken pipe). It ends with: two\n"
+        "look: ended, and the answer could not be written (Broken pipe). It ends with: two\n"
     )
 
 

@@ -29,6 +29,14 @@ VALUES: dict[str, tuple[pa.DataType, list[Any]]] = {
 }
 
 
+def test_many_texts_are_hashed_as_few_are() -> None:
+    """A part at a time, so that they take no dozens of times their memory."""
+    texts = pa.array([f"person {number}@example.com" for number in range(50_001)])
+    hashes = hashes_of([texts]).tolist()
+    assert hashes == [each for at in range(0, 50_001, 777) for each in hashes_of([texts.slice(at, 777)]).tolist()]
+    assert len(set(hashes)) == 50_001
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_a_hash_depends_on_the_value_alone(name: str) -> None:
     kind, values = VALUES[name]

@@ -23,6 +23,7 @@ from .partitioned_file import PartitionedFile
 
 #: What all keys together may take in memory before the largest tables' go to the disk.
 KEPT_BYTES = 64 << 20
+_HASHED_ROWS = 20_000
 PARTITION_BITS = 6
 PARTITIONS = 1 << PARTITION_BITS
 #: The column that numbers the rows of a table of keys; a NUL is in no column's name.
@@ -205,7 +206,14 @@ def _numbers(column: pa.Array) -> Hashes:
 
 
 def _text_hashes(column: pa.Array) -> Hashes:
-    """Sum up each text's bytes, each times a power for its place."""
+    """Sum up each text's bytes, each times a power for its place.
+
+    Some at a time: each byte takes dozens of bytes meanwhile.
+    """
+    if len(column) > _HASHED_ROWS:
+        parts = [_text_hashes(column.slice(first, _HASHED_ROWS)) for first in range(0, len(column), _HASHED_ROWS)]
+        together: Hashes = np.concatenate(parts)
+        return together
     texts: Any = column.cast(pa.large_string()) if pa.types.is_decimal(column.type) else column
     texts = texts.fill_null("" if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type) else b"")
     texts = texts.cast(pa.large_binary())

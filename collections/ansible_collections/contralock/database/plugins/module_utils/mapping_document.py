@@ -101,9 +101,9 @@ def read_text(path: Path) -> str:
     except FileNotFoundError as error:
         raise MigrationError(f"{path} does not exist", "Name the folder of a profile, with its mapping.yml") from error
     except OSError as error:
-        raise MigrationError(
-            f"{path} cannot be read: {error.strerror}", "Give this user the right to read it"
-        ) from error
+        is_folder = isinstance(error, IsADirectoryError)
+        mend = "Put the profile's file in its place" if is_folder else "Give this user the right to read it"
+        raise MigrationError(f"{path} cannot be read: {error.strerror}", mend) from error
     except UnicodeDecodeError as error:
         raise MigrationError(
             f"{path} is not UTF-8: {error.reason} at byte {error.start}", "Save it as UTF-8"

@@ -66,8 +66,8 @@ _UNKNOWN = re.compile(
 
 def side_file(path: Path, ending: str) -> Path:
     """Return what SQLite keeps beside a file, by one of ``SIDE_FILES``: beside the file itself, not a link to it."""
-    real = path.resolve()
-    return real.with_name(real.name + ending)
+    # A loop of links is nobody's error yet: ``Path.resolve`` would raise it.
+    return Path(os.path.realpath(path) + ending)
 
 
 def open_source(path: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> sqlite3.Connection:

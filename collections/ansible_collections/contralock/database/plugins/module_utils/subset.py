@@ -17,6 +17,8 @@ from .source_schema import SourceForeignKey, SourceTable, read_schema
 #: that a subset is neither the oldest rows nor every tenth of them, and is the same in each rehearsal.
 _SPREAD = 2654435761
 _RANGE = 2**32
+#: Of a rowid: with more of them, or a sign, the product is no whole number of 64 bits.
+_LOW_BITS = 2**31 - 1
 
 
 def cut_to_subset(path: Path, fraction: float) -> dict[str, tuple[int, int]]:
@@ -41,6 +43,9 @@ def cut_to_subset(path: Path, fraction: float) -> dict[str, tuple[int, int]]:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_mode = OFF")
         schema = read_schema(connection)
+        # The application's triggers would refuse a deletion, or write rows for it; this copy is not the application's.
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {quote_identifier(name)}")
         before = _count(connection, schema.tables)
         tables = [table for table in schema.tables if not table.without_rowid]
         _mark(connection, tables, fraction)
@@ -73,11 +78,8 @@ def _mark(connection: sqlite3.Connection, tables: Iterable[SourceTable], fractio
     for table in tables:
         name, kept = quote_identifier(table.name), _kept(table)
         connection.execute(f"CREATE TEMP TABLE {kept} (kept INTEGER PRIMARY KEY)")
-        connection.execute(
-            f"INSERT INTO temp.{kept} SELECT rowid FROM {name} WHERE (rowid * {_SPREAD}) % {_RANGE} < {limit}"
-            if fraction < 1
-            else f"INSERT INTO temp.{kept} SELECT rowid FROM {name}"
-        )
+        part = f" WHERE ((rowid & {_LOW_BITS}) * {_SPREAD}) % {_RANGE} < {limit}" if fraction < 1 else ""
+        connection.execute(f"INSERT INTO temp.{kept} SELECT rowid FROM {name}{part}")
         connection.execute(f"INSERT OR IGNORE INTO temp.{kept} SELECT min(rowid) FROM {name} HAVING min(rowid) NOTNULL")
 
 
