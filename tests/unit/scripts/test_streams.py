@@ -198,6 +198,9 @@ def test_a_log_that_may_be_missing(here: Path) -> None:
         application.execute("SELECT * FROM t").fetchall()
         assert (here / "source.sqlite-wal").exists()
         assert lacks_log(path) == ""
+    # A file that cannot be found is the next one's to refuse.
+    (here / "loop").symlink_to(here / "loop")
+    assert lacks_log(here / "loop") == ""
 
 
 @pytest.mark.parametrize("name", ["assess_source.py", "compare_databases.py", "transfer_data.py"])
