@@ -97,10 +97,12 @@ def test_the_provider_is_asked_for_the_role(run_playbook, administer, app1, secr
     administer(f"SET log_statement = none; ALTER ROLE contralock_user PASSWORD '{secret('user')}'")
     run = run_playbook("playbooks/prepare.yml", *DATABASE)
     assert run.returncode == 0, run.message()
-    # The role itself was right; only what it may do with the tables that the owner will create had gone with it.
+    # The role itself was right; only what it may do with the owner's tables had gone with the one before.
     assert {task.split(" : ")[-1] for _, task in run.changed} == {
-        "Let the application's role work on the rows of what the owner will create"
+        "Let the application's role work on the rows of what the owner will create",
+        "Let a role that came later work on the rows of what the owner has created",
     }
+    assert administer("SELECT has_table_privilege('contralock_user', 'users', 'INSERT')", "contralock") == "t"
     assert user_gets_in(app1, secret("user"))
 
 
